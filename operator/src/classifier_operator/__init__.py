@@ -1,0 +1,1 @@
+"""The operator: turns ClassifierTrainingJobs into batch Jobs and ClassifierDeployments into Deployments."""

@@ -1,0 +1,1 @@
+"""The two kinds of `classifiers.dev`: frozen models, names, and the generator of their CRDs."""

@@ -1,0 +1,1 @@
+"""The only state across objects: queue, observation, apply and status."""

@@ -1,0 +1,1 @@
+"""Pure decisions: (spec, observed, now) to frozen decisions."""

@@ -1,0 +1,1 @@
+"""All HTTP with the pods."""

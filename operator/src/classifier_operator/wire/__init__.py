@@ -1,0 +1,1 @@
+"""The wires between two processes, one module each: frozen models, encode, decode; no I/O."""
