@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from support import install, kube
 from support.claim import fill_claim, folder_files
 from support.tiny_models import write_tiny_model

@@ -1,4 +1,4 @@
-"""Every mistake of a user ends in phase Failed with its own sentence in `status.message`, at once and without a retry."""
+"""Every mistake of a user ends in phase Failed, at once and without a retry, with its sentence in `status.message`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from e2e.objects import condition, config_map, rows, training_job, wait_for_phase
 from support import kube
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from support import kube
 from support.pod import idle_pod
 

@@ -7,6 +7,7 @@ import math
 
 import httpx
 import pytest
+
 from e2e.objects import WORDS, condition, config_map, deployment, rows, training_job, wait_for_phase
 from support import install, kube
 

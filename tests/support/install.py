@@ -1,4 +1,4 @@
-"""The local cluster up, the images built and loaded, the chart installed: where the demo and the end-to-end tests begin.
+"""The local cluster up, the images built and loaded, the chart installed: where demo and end-to-end tests begin.
 
 `python -m support.install` (with `tests` on the path; `make install` does it).
 """
