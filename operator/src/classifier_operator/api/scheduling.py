@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from classifier_operator.api.base import Model
-from classifier_operator.api.scalars import LabelKey, LabelValue
+from classifier_operator.api.scalars import LabelKey, LabelValue, ObjectName
 
 LabelMap = Annotated[dict[str, LabelValue], Field(max_length=64)]
 
@@ -91,7 +91,7 @@ class PodAffinityTerm(Model):
     """Label of nodes; nodes with the same value count as one place."""
     label_selector: LabelSelector | None = None
     """The pods that are meant."""
-    namespaces: list[str] | None = Field(default=None, max_length=32)
+    namespaces: list[ObjectName] | None = Field(default=None, max_length=32)
     """Namespaces of those pods. Default: the namespace of this object."""
 
 
