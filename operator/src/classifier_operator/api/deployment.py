@@ -85,7 +85,7 @@ class ServerSettings(Model):
     max_length: int | None = Field(default=None, ge=8, le=131072)
     """Tokens of a text, after which it is cut. Default: what the model was trained with. Mutable."""
     max_batch_tokens: BatchTokens | None = None
-    """Tokens in one batch. Default: Auto, measured when the model is loaded. Mutable."""
+    """Tokens in one batch. Default: Auto, 512 on a CPU and 16384 on a GPU. Mutable."""
     max_queue: int | None = Field(default=None, ge=1, le=1_000_000)
     """Texts that may wait; above it requests get 429. Default: 512. Mutable."""
     precision: Precision | None = None
