@@ -1,0 +1,1 @@
+"""The server image: one text classifier behind an HTTP API."""

@@ -1,0 +1,134 @@
+"""The serve configuration: what the operator (or a person at a prompt) tells the server. Light: no torch, no HTTP."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from classifier_artifacts.errors import UserError
+
+ENVIRONMENT_VARIABLE = "CLASSIFIER_SERVE_CONFIG"
+_MODEL_NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, alias_generator=to_camel, populate_by_name=False
+    )
+
+
+class ModelSource(_Strict):
+    """Where a model folder lies."""
+
+    uri: Annotated[str, Field(min_length=1, max_length=2048)]
+
+
+class ServerSettings(_Strict):
+    """The part of the configuration that comes from `spec.server`."""
+
+    max_length: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Tokens of a text that are read; absent: what the checkpoint was trained with. Never more than the model takes."""
+
+    max_batch_tokens: Annotated[int, Field(ge=1, le=10_000_000)] | Literal["Auto"] = "Auto"
+    """Tokens in one forward pass, padding included; Auto: 512 on a CPU, 16,384 on a GPU."""
+
+    max_queue: Annotated[int, Field(ge=1, le=1_000_000)] = 512
+    """Texts that may wait; beyond it callers are told 429."""
+
+    precision: Literal["Auto", "BFloat16", "Float32"] = "Auto"
+    """Auto: bfloat16 where the device computes it, else float32."""
+
+
+class ServeConfig(_Strict):
+    """Everything that one server process is told."""
+
+    version: Literal["v1alpha1"]
+    name: Annotated[str, Field(pattern=_MODEL_NAME)]
+    checkpoint: Annotated[str, Field(pattern=_MODEL_NAME)] | None = None
+    model: ModelSource
+    base_model: ModelSource | None = None
+    server: ServerSettings = ServerSettings()
+    mounts: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def model_id(self) -> str:
+        """The model as answers and headers name it: `name/epoch-3`, or the name where no checkpoint is named."""
+        return f"{self.name}/{self.checkpoint}" if self.checkpoint else self.name
+
+    @property
+    def accepted_names(self) -> tuple[str, ...]:
+        """What a caller may write as `model`."""
+        names = [self.name]
+        if self.checkpoint:
+            names += [self.checkpoint, self.model_id]
+        return (*names, self.model.uri)
+
+
+def parse(document: object, source: str) -> ServeConfig:
+    """`document` is parsed YAML or JSON; `source` says in messages where it came from. Raises UserError."""
+    if not isinstance(document, dict):
+        raise UserError(f"{source}: the serve configuration must be a mapping with version, name and model.")
+    try:
+        return ServeConfig.model_validate(document)
+    except ValidationError as error:
+        raise UserError(f"{source}: {_sentence(error)}") from None
+
+
+def load(path: str | None, environment: Mapping[str, str] = os.environ) -> ServeConfig:
+    """From the file (YAML or JSON) at `path`, else from CLASSIFIER_SERVE_CONFIG. Raises UserError."""
+    if path is not None:
+        try:
+            return parse(_read_document(Path(path).read_text("utf-8"), path), path)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise UserError(f"--config {path} cannot be read: {reason}.") from None
+    text = environment.get(ENVIRONMENT_VARIABLE)
+    if not text:
+        raise UserError(f"Nothing to serve: write --config FILE or --model FOLDER, or set {ENVIRONMENT_VARIABLE}.")
+    return parse(_read_document(text, ENVIRONMENT_VARIABLE), ENVIRONMENT_VARIABLE)
+
+
+def for_model(model: str, base_model: str | None = None) -> ServeConfig:
+    """The configuration of `--model`: a folder or a URI, everything else at its default. Raises UserError."""
+    uri = _as_uri(model)
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", uri.rstrip("/").rsplit("/", 1)[-1].partition("@")[0]).strip("._-")
+    document: dict[str, Any] = {"version": "v1alpha1", "name": name[:253] or "model", "model": {"uri": uri}}
+    if base_model is not None:
+        document["baseModel"] = {"uri": _as_uri(base_model)}
+    return parse(document, "--model")
+
+
+def _as_uri(value: str) -> str:
+    return value if "://" in value else f"file://{Path(value).absolute()}"
+
+
+def _read_document(text: str, source: str) -> object:
+    import yaml  # JSON is YAML; imported here because --help needs none of it
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark is not None else ""
+        raise UserError(f"{source} is neither JSON nor YAML{where}.") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first mistake as one sentence, by the names that the user wrote."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    # The branches of a union (`int`, `literal['Auto']`) are no part of the user's document.
+    names = [str(part) for part in first["loc"] if not re.search(r"[\[\]()]|^(int|str)$", str(part))]
+    field = ".".join(names)
+    if first["type"] == "extra_forbidden":
+        return f"{field[:200]} is no field of the serve configuration v1alpha1; remove it."
+    if first["type"] == "missing":
+        return f"{field} is missing."
+    if field == "server.maxBatchTokens":
+        return f"{field}: write a positive whole number or Auto."
+    return f"{field}: {first['msg'][0].lower()}{first['msg'][1:]}."

@@ -1,0 +1,114 @@
+"""The real backend: a transformers sequence-classification model on a CPU or one GPU.
+
+Heavy: imports torch and transformers. Neither peft nor accelerate is used, and the image has none.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from classifier_server.backend import BackendBrokenError, BackendMemoryError, Logits
+
+Precision = Literal["Auto", "BFloat16", "Float32"]
+
+_CPU_BATCH_TOKENS = 512
+_GPU_BATCH_TOKENS = 16_384
+# On a CPU padding costs as much as text; on a GPU a fuller batch is worth some.
+_CPU_PADDING = 0.15
+_GPU_PADDING = 0.4
+
+
+def choose_device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """Auto: bfloat16 where the device has instructions for it, else float32."""
+    if precision == "Auto":
+        return torch.bfloat16 if _computes_bfloat16(device) else torch.float32
+    return torch.bfloat16 if precision == "BFloat16" else torch.float32
+
+
+def _computes_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
+
+
+class TransformersBackend:
+    """Implements backend.Backend."""
+
+    def __init__(self, model: PreTrainedModel, *, device: torch.device, dtype: torch.dtype, cpus: int) -> None:
+        """Takes `model` (fp32, evaluation mode, pad token set) over and casts it; `cpus` counts on a CPU only."""
+        on_cpu = device.type == "cpu"
+        self.workers = cpus if on_cpu else 1
+        self.max_batch_tokens = _CPU_BATCH_TOKENS if on_cpu else _GPU_BATCH_TOKENS
+        self.max_padding = _CPU_PADDING if on_cpu else _GPU_PADDING
+        self._device = device
+        self._pad = int(model.config.get_text_config().pad_token_id)
+        self._thread = threading.local()
+        model.config.use_cache = False
+        module: torch.nn.Module = model  # transformers hides the types of to() behind its decorators
+        module.to(device=device, dtype=dtype)
+        if dtype != torch.float32:
+            _keep_head_in_float32(model)
+        self._model = module
+
+    def forward(self, batch: Sequence[Sequence[int]], threads: int) -> Logits:
+        """See backend.Backend."""
+        self._use_threads(threads)
+        try:
+            inputs = self._inputs(batch)
+            with torch.inference_mode():
+                logits: torch.Tensor = self._model(**inputs).logits
+                return np.asarray(logits.float().cpu().numpy())
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise BackendMemoryError(str(error)) from error
+        except MemoryError as error:
+            raise BackendMemoryError(str(error)) from error
+        except RuntimeError as error:
+            # Neither has a class of its own in every version of torch.
+            if "can't allocate memory" in str(error):
+                raise BackendMemoryError(str(error)) from error
+            if self._device.type == "cuda" and "CUDA error" in str(error):
+                raise BackendBrokenError(f"the GPU failed: {str(error).splitlines()[0]}") from error
+            raise
+
+    def _inputs(self, batch: Sequence[Sequence[int]]) -> dict[str, Any]:
+        longest = max(map(len, batch))
+        ids = np.full((len(batch), longest), self._pad, dtype=np.int64)
+        mask = np.zeros((len(batch), longest), dtype=np.int64)
+        for row, text in enumerate(batch):
+            ids[row, : len(text)] = text
+            mask[row, : len(text)] = 1
+        return {
+            "input_ids": torch.from_numpy(ids).to(self._device),
+            "attention_mask": torch.from_numpy(mask).to(self._device),
+        }
+
+    def _use_threads(self, threads: int) -> None:
+        # OpenMP keeps the number for each calling thread, so every worker says it for itself.
+        if self._device.type == "cpu" and getattr(self._thread, "threads", None) != threads:
+            torch.set_num_threads(threads)
+            self._thread.threads = threads
+
+
+def _keep_head_in_float32(model: PreTrainedModel) -> None:
+    """Logits with the 8 bits of bfloat16 would move probabilities by up to a percent; the head is tiny."""
+    for name, child in model.named_children():
+        if name != model.base_model_prefix:
+            child.float()
+            child.register_forward_pre_hook(_to_float32)
+
+
+def _to_float32(_: torch.nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(value.float() if torch.is_tensor(value) and value.is_floating_point() else value for value in inputs)
