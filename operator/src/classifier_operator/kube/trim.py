@@ -1,0 +1,168 @@
+"""Cuts objects down to the fields that are used: what is watched is kept in memory."""
+
+from typing import Any, Final
+
+from classifier_operator.api import names
+from classifier_operator.kube.client import Json
+from classifier_operator.kube.resources import (
+    APP_DEPLOYMENTS,
+    BATCH_JOBS,
+    CLAIMS,
+    DEPLOYMENTS,
+    ENDPOINT_SLICES,
+    PODS,
+    SERVICES,
+    TRAINING_JOBS,
+    Resource,
+)
+
+_METADATA: Final = (
+    "name",
+    "namespace",
+    "uid",
+    "generation",
+    "resourceVersion",
+    "creationTimestamp",
+    "deletionTimestamp",
+)
+_OWN_LABELS: Final = (
+    names.MANAGED_BY_LABEL,
+    names.COMPONENT_LABEL,
+    names.TRAINING_JOB_LABEL,
+    names.DEPLOYMENT_LABEL,
+    "kubernetes.io/service-name",
+)
+_LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def trim(resource: Resource, value: Json) -> Json:
+    """The object with only the fields that the operator reads."""
+    return _TRIMS[resource](value)
+
+
+def owner_index(value: Json) -> tuple[str, ...]:
+    """Index of children: the object of ours that their labels name."""
+    labels = value["metadata"].get("labels") or {}
+    namespace = value["metadata"]["namespace"]
+    found = []
+    if job := labels.get(names.TRAINING_JOB_LABEL):
+        found.append(owner_value(names.TRAINING_JOB_KIND, namespace, job))
+    if deployment := labels.get(names.DEPLOYMENT_LABEL):
+        found.append(owner_value(names.DEPLOYMENT_KIND, namespace, deployment))
+    return tuple(found)
+
+
+def owner_value(kind: str, namespace: str, name: str) -> str:
+    """The value under which `owner_index` finds the children of an object."""
+    return f"{kind}/{namespace}/{name}"
+
+
+def reference_index(value: Json) -> tuple[str, ...]:
+    """Index of ClassifierDeployments: the training job that they name."""
+    checkpoint = ((value.get("spec") or {}).get("model") or {}).get("checkpoint") or {}
+    if name := checkpoint.get("trainingJobName"):
+        return (owner_value(names.TRAINING_JOB_KIND, value["metadata"]["namespace"], name),)
+    return ()
+
+
+def no_index(_value: Json) -> tuple[str, ...]:
+    return ()
+
+
+def _pick(value: Any, *fields: str) -> Json:
+    return {field: value[field] for field in fields if field in value} if isinstance(value, dict) else {}
+
+
+def _metadata(value: Json) -> Json:
+    metadata = _pick(value["metadata"], *_METADATA)
+    if labels := _pick(value["metadata"].get("labels"), *_OWN_LABELS):
+        metadata["labels"] = labels
+    if owners := value["metadata"].get("ownerReferences"):
+        metadata["ownerReferences"] = [_pick(owner, "kind", "name", "uid", "controller") for owner in owners]
+    return metadata
+
+
+def _own_kind(value: Json) -> Json:
+    metadata = {**value["metadata"]}
+    metadata.pop("managedFields", None)
+    if annotations := metadata.get("annotations"):
+        metadata["annotations"] = {name: text for name, text in annotations.items() if name != _LAST_APPLIED}
+    return {"metadata": metadata, "spec": value.get("spec") or {}, "status": value.get("status") or {}}
+
+
+def _job(value: Json) -> Json:
+    return {
+        "metadata": _metadata(value),
+        "spec": _pick(value.get("spec"), "suspend"),
+        "status": _pick(
+            value.get("status"), "conditions", "active", "failed", "succeeded", "startTime", "completionTime"
+        ),
+    }
+
+
+def _pod(value: Json) -> Json:
+    status = value.get("status") or {}
+    trimmed = _pick(status, "phase", "reason", "message", "podIP")
+    if "conditions" in status:
+        trimmed["conditions"] = [
+            _pick(each, "type", "status", "reason", "message")
+            for each in status["conditions"]
+            if each.get("type") in ("PodScheduled", "Ready", "DisruptionTarget")
+        ]
+    if "containerStatuses" in status:
+        trimmed["containerStatuses"] = [
+            _pick(each, "name", "restartCount", "ready", "started", "state", "lastState")
+            for each in status["containerStatuses"]
+        ]
+    metadata = _metadata(value)
+    if template := (value["metadata"].get("annotations") or {}).get(TEMPLATE_ANNOTATION):
+        metadata["annotations"] = {TEMPLATE_ANNOTATION: template}
+    return {"metadata": metadata, "status": trimmed}
+
+
+def _app_deployment(value: Json) -> Json:
+    # Of the specification only the serve configuration is kept: it remembers a base model whose training job is gone.
+    containers = value.get("spec", {}).get("template", {}).get("spec", {}).get("containers") or [{}]
+    environment = {each.get("name"): each.get("value") for each in containers[0].get("env") or ()}
+    return {
+        "metadata": _metadata(value),
+        "spec": _pick(value.get("spec"), "replicas"),
+        "serveConfig": environment.get("CLASSIFIER_SERVE_CONFIG"),
+        "status": _pick(
+            value.get("status"),
+            "observedGeneration",
+            "replicas",
+            "updatedReplicas",
+            "readyReplicas",
+            "availableReplicas",
+            "conditions",
+        ),
+    }
+
+
+def _service(value: Json) -> Json:
+    return {"metadata": _metadata(value), "spec": _pick(value.get("spec"), "clusterIP", "ports")}
+
+
+def _claim(value: Json) -> Json:
+    return {"metadata": _metadata(value), "status": _pick(value.get("status"), "phase")}
+
+
+def _endpoint_slice(value: Json) -> Json:
+    ready = sum((each.get("conditions") or {}).get("ready") is not False for each in value.get("endpoints") or ())
+    return {"metadata": _metadata(value), "ready": ready}
+
+
+TEMPLATE_ANNOTATION: Final = f"{names.GROUP}/template"
+"""On pods of a Deployment: the digest of the template that they were made from."""
+
+_TRIMS: Final = {
+    TRAINING_JOBS: _own_kind,
+    DEPLOYMENTS: _own_kind,
+    BATCH_JOBS: _job,
+    PODS: _pod,
+    APP_DEPLOYMENTS: _app_deployment,
+    SERVICES: _service,
+    CLAIMS: _claim,
+    ENDPOINT_SLICES: _endpoint_slice,
+}
