@@ -1,0 +1,167 @@
+"""Which fields of a training job may change; that applying twice changes nothing; and what `kubectl get` shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from classifier_operator.api import crdgen, names
+from classifier_operator.api.training import MUTABLE_FIELDS
+from integration.schema_server import LEAST, SchemaServer
+from support import kube
+
+pytestmark = pytest.mark.integration
+JOBS = names.TRAINING_JOB_PLURAL
+LEAST_JOB = LEAST[JOBS]
+
+# Two values for each field of the specification.
+VALUES: dict[str, tuple[Any, Any]] = {
+    "baseModel": ({"uri": "hf://a/b"}, {"uri": "hf://a/b", "secretName": "hf-token"}),
+    "taskType": ("Binary", "Multilabel"),
+    "trainDataset": ({"uri": "pvc://a/b"}, {"configMap": {"name": "a", "key": "b"}}),
+    "testDataset": ({"split": 0.2}, {"split": 0.3}),
+    "hyperparameters": ({"lora": {"rank": 4}}, {"lora": {"rank": 4, "alpha": 8}}),
+    "output": ({"claim": {"size": "1Gi"}}, {"claim": {"size": "2Gi"}}),
+    "resources": ({"limits": {"cpu": 1}}, {"limits": {"cpu": 2}}),
+    "suspend": (False, True),
+    "backoffLimit": (1, 2),
+    "activeDeadlineSeconds": (60, 120),
+    "ttlSecondsAfterFinished": (60, 120),
+    "image": ("a/b:c", "a/b:d"),
+    "podTemplate": ({"spec": {"env": [{"name": "A"}]}}, {"spec": {"env": [{"name": "A", "value": "b"}]}}),
+}
+REQUIRED = ("baseModel", "trainDataset")
+
+
+def job(**spec: Any) -> dict[str, Any]:
+    return {**LEAST_JOB, **spec}
+
+
+def changes(field: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    first, second = VALUES[field]
+    changed = (job(**{field: first}), job(**{field: second}))
+    if field in REQUIRED:
+        return [changed]
+    return [changed, (LEAST_JOB, changed[0]), (changed[0], LEAST_JOB)]
+
+
+def test_every_field_is_tried() -> None:
+    kind = next(kind for kind in crdgen.KINDS if kind.plural == JOBS)
+    version = crdgen.custom_resource_definition(kind)["spec"]["versions"][0]
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    assert spec["properties"].keys() == VALUES.keys()
+    assert sorted(spec["required"]) == sorted(REQUIRED)
+
+
+@pytest.mark.parametrize("field", [field for field in VALUES if field not in MUTABLE_FIELDS])
+def test_field_cannot_be_changed_added_or_removed(schema: SchemaServer, field: str) -> None:
+    for before, after in changes(field):
+        said = schema.change_refusal(JOBS, before, after)
+        assert f"{field} cannot be changed after creation: apply the job under a new name" in said
+        assert schema.change_refusal(JOBS, before, before) == ""
+
+
+@pytest.mark.parametrize("field", MUTABLE_FIELDS)
+def test_field_may_be_changed_added_and_removed(schema: SchemaServer, field: str) -> None:
+    for before, after in changes(field):
+        assert schema.change_refusal(JOBS, before, after) == ""
+
+
+NUMBERS = """
+apiVersion: {group}/v1alpha1
+kind: ClassifierTrainingJob
+metadata: {{name: numbers, namespace: {namespace}}}
+spec:
+  baseModel: {{uri: pvc://models/smollm2}}
+  trainDataset: {{uri: pvc://data/train.jsonl}}
+  testDataset: {{split: 0.3}}
+  hyperparameters: {{learningRate: 2e-4, headLearningRate: 0.001, maxGradNorm: 1.0, weightDecay: 0, warmupRatio: 0.30}}
+"""
+
+
+def test_numbers_applied_twice_give_no_difference(schema: SchemaServer) -> None:
+    manifest = NUMBERS.format(group=schema.group, namespace=schema.namespace)
+    apply = ("apply", "--server-side", "-f", "-")
+    kube.kubectl(*apply, stdin=manifest)
+    first = schema.get(JOBS, "numbers")
+    kube.kubectl("diff", "--server-side", "-f", "-", stdin=manifest)  # fails where there is a difference
+    kube.kubectl(*apply, stdin=manifest)
+    again = schema.get(JOBS, "numbers")
+    assert again["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
+    assert again["spec"]["testDataset"] == {"split": 0.3}
+    assert again["spec"]["hyperparameters"] == {
+        "learningRate": 2e-4,
+        "headLearningRate": 0.001,
+        "maxGradNorm": 1,
+        "weightDecay": 0,
+        "warmupRatio": 0.3,
+    }
+
+
+def test_numbers_in_other_spellings_are_the_same_numbers(schema: SchemaServer) -> None:
+    before = job(hyperparameters={"maxGradNorm": 1.0, "learningRate": 0.0002}, resources={"limits": {"cpu": 1}})
+    after = job(hyperparameters={"maxGradNorm": 1, "learningRate": 2e-4}, resources={"limits": {"cpu": 1}})
+    assert schema.change_refusal(JOBS, before, after) == ""
+
+
+def test_status_is_not_written_with_the_object_nor_the_object_with_the_status(schema: SchemaServer) -> None:
+    made = schema.create(JOBS, LEAST_JOB)
+    assert "status" not in made
+    name = made["metadata"]["name"]
+    written = schema.set_status(JOBS, name, {"phase": "Pending", "observedGeneration": 1})
+    assert written["status"]["phase"] == "Pending"
+    assert written["metadata"]["generation"] == 1
+
+
+def test_columns_of_a_training_job(schema: SchemaServer) -> None:
+    name = schema.create(JOBS, LEAST_JOB)["metadata"]["name"]
+    status = {
+        "phase": "Training",
+        "message": "epoch 2 of 3, loss 0.214",
+        "attempt": 1,
+        "score": "0.9125",
+        "progress": {"display": "63%", "eta": "1m14s", "loss": 0.214},
+    }
+    schema.set_status(JOBS, name, status)
+    columns, cells = schema.table(JOBS, name)
+    assert [column["name"] for column in columns if column["priority"] == 0] == [
+        "Name",
+        "Phase",
+        "Progress",
+        "Loss",
+        "Score",
+        "ETA",
+        "Age",
+    ]
+    shown = dict(zip((column["name"] for column in columns), cells, strict=True))
+    del shown["Age"]
+    assert shown == {
+        "Name": name,
+        "Phase": "Training",
+        "Progress": "63%",
+        "Loss": 0.214,
+        "Score": "0.9125",
+        "ETA": "1m14s",
+        "Base Model": "pvc://models/smollm2",
+        "Attempt": 1,
+        "Message": "epoch 2 of 3, loss 0.214",
+    }
+
+
+def test_columns_of_a_deployment(schema: SchemaServer) -> None:
+    plural = names.DEPLOYMENT_PLURAL
+    name = schema.create(plural, LEAST[plural])["metadata"]["name"]
+    url = "http://news.default.svc"
+    model = {"display": "news/epoch-3", "uri": "pvc://news-output/model"}
+    schema.set_status(plural, name, {"phase": "Deployed", "ready": "1/1", "model": model, "url": url})
+    columns, cells = schema.table(plural, name)
+    assert [column["name"] for column in columns if column["priority"] == 0] == [
+        "Name",
+        "Phase",
+        "Ready",
+        "Model",
+        "URL",
+        "Age",
+    ]
+    assert cells[:5] == [name, "Deployed", "1/1", "news/epoch-3", url]
