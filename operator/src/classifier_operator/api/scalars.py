@@ -94,9 +94,9 @@ DataKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern
 
 ImageName = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^\S+$")]
 
-_HUB: Final = r"hf://[A-Za-z0-9._-]+/[A-Za-z0-9._-]+(@[A-Za-z0-9._/-]+)?"
-_CLAIM: Final = r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[^\\s]+)?"
-_FILE: Final = r"file:///[^\\s]*"
+_HUB: Final = "hf://[A-Za-z0-9._-]+/[A-Za-z0-9._-]+(@[A-Za-z0-9._/-]+)?"
+_CLAIM: Final = "pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/.+)?"
+_FILE: Final = "file:///.+"
 _NO_PARENT: Final = "!self.contains('/../') && !self.endsWith('/..')"
 
 
