@@ -142,7 +142,7 @@ def api_client(kubeconfig: Path) -> Iterator[httpx.Client]:
                 assert proxy.stdout is not None
                 assert "Starting to serve" in proxy.stdout.readline()
                 transport = httpx.HTTPTransport(uds=socket)
-                with httpx.Client(base_url="http://api", transport=transport, timeout=30) as api:
+                with httpx.Client(base_url="http://localhost", transport=transport, timeout=30) as api:
                     yield api
             finally:
                 proxy.terminate()

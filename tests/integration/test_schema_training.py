@@ -157,6 +157,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"hyperparameters": {"template": "Topic:"}},
         "hyperparameters.template must contain {prompt}",
     ),
+    "template with two prompts": (
+        {"hyperparameters": {"template": "{prompt} {prompt}"}},
+        "hyperparameters.template must contain {prompt} exactly once",
+    ),
+    "AllLinear among layers": (
+        {"hyperparameters": {"lora": {"targetModules": ["AllLinear"]}}},
+        "AllLinear is the default: leave lora.targetModules out",
+    ),
     "unknown hyperparameter": (
         {"hyperparameters": {"learning_rate": 1e-4}},
         'unknown field "spec.hyperparameters.learning_rate"',

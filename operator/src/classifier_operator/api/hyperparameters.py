@@ -19,7 +19,17 @@ class Lora(Model):
     """Scale of the adapters, divided by the rank. Default: 32."""
     dropout: float | None = Field(default=None, ge=0, lt=1)
     """Share of the adapters' inputs that is dropped while training. Default: 0."""
-    target_modules: list[ModuleName] | None = Field(default=None, min_length=1, max_length=64)
+    target_modules: list[ModuleName] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        json_schema_extra=rules(
+            rule(
+                "!self.exists(name, name == 'AllLinear')",
+                "AllLinear is the default: leave lora.targetModules out, or list the names of layers",
+            )
+        ),
+    )
     """Names of the layers that get an adapter, e.g. q_proj. Default: every linear layer but the head."""
 
 
@@ -43,8 +53,8 @@ class Hyperparameters(Model):
         max_length=1024,
         json_schema_extra=rules(
             rule(
-                "self == 'Auto' || self.contains('{prompt}')",
-                "hyperparameters.template must contain {prompt} where the text stands, or be Auto",
+                "self == 'Auto' || self.split('{prompt}').size() == 2",
+                "hyperparameters.template must contain {prompt} exactly once, where the text stands, or be Auto",
             )
         ),
     )
