@@ -10,17 +10,24 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from classifier_artifacts.errors import UserError
 from classifier_server.config import ENVIRONMENT_VARIABLE, for_model, load
+
+if TYPE_CHECKING:
+    from classifier_server.server import Loader
 
 _TERMINATION_LOG = "CLASSIFIER_TERMINATION_LOG"
 _TERMINATION_LOG_PATH = Path("/dev/termination-log")
 _TERMINATION_LOG_BYTES = 4096
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs until the end of the process; its exit code: 0, 42 (mend the model or configuration), 1 (may pass)."""
+def main(arguments: Sequence[str] | None = None, load_model: Loader | None = None) -> int:
+    """Runs until the end of the process; its exit code: 0, 42 (mend the model or configuration), 1 (may pass).
+
+    `load_model` stands in for loading.load_classifier, for tests.
+    """
     # The first process of a container has no default signal handlers, and importing takes a moment.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     parsed = _parser().parse_args(arguments)
@@ -33,10 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = for_model(parsed.model, parsed.base_model) if parsed.model else load(parsed.config)
     except UserError as error:
         return _die(str(error), 42)
+    from classifier_server.loading import load_classifier
     from classifier_server.server import Options, ServeError, serve
 
+    options = Options(parsed.host, parsed.port, parsed.internal_port, parsed.drain_seconds)
     try:
-        serve(config, Options(parsed.host, parsed.port, parsed.internal_port, parsed.drain_seconds))
+        serve(config, options, load_model or load_classifier)
     except ServeError as error:
         return _die(str(error), error.code)
     return 0

@@ -122,13 +122,11 @@ def _read_document(text: str, source: str) -> object:
 def _sentence(error: ValidationError) -> str:
     """The first mistake as one sentence, by the names that the user wrote."""
     first = error.errors(include_url=False, include_input=False)[0]
-    # The branches of a union (`int`, `literal['Auto']`) are no part of the user's document.
-    names = [str(part) for part in first["loc"] if not re.search(r"[\[\]()]|^(int|str)$", str(part))]
-    field = ".".join(names)
+    field = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
         return f"{field[:200]} is no field of the serve configuration v1alpha1; remove it."
     if first["type"] == "missing":
         return f"{field} is missing."
-    if field == "server.maxBatchTokens":
-        return f"{field}: write a positive whole number or Auto."
+    if field.startswith("server.maxBatchTokens."):  # behind it pydantic names the branches of the union
+        return "server.maxBatchTokens: write a positive whole number or Auto."
     return f"{field}: {first['msg'][0].lower()}{first['msg'][1:]}."

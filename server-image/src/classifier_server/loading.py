@@ -43,6 +43,7 @@ def load_classifier(
     base = _base_folder(config, path)
     report("importing torch and transformers")
     import torch
+    import transformers
 
     from classifier_artifacts.folder import open_folder
     from classifier_server.classifier import Classifier, LabelSet
@@ -50,6 +51,10 @@ def load_classifier(
     from classifier_server.tokenization import TextEncoder
     from classifier_server.transformers_backend import TransformersBackend, choose_device, choose_dtype
 
+    # Its progress bars and reports are for notebooks; what matters of them is raised as an error.
+    console: Any = transformers.utils.logging
+    console.disable_progress_bar()
+    console.set_verbosity_error()
     folder = open_folder(path, base, name=config.model.uri)
     tokenizer: Any = folder.load_tokenizer()
     side: Literal["Right", "Left"] = "Left" if tokenizer.truncation_side == "left" else "Right"

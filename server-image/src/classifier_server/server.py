@@ -20,7 +20,6 @@ from classifier_artifacts.errors import TransientError, UserError
 from classifier_server.app import build_app
 from classifier_server.classifier import Classifier
 from classifier_server.config import ServeConfig
-from classifier_server.loading import load_classifier
 from classifier_server.metrics import Metrics
 from classifier_server.probes import start_probes
 from classifier_server.protocol import BoundedProtocol
@@ -68,7 +67,7 @@ class ServeError(Exception):
         self.code = code
 
 
-def serve(config: ServeConfig, options: Options, load: Loader = load_classifier) -> None:
+def serve(config: ServeConfig, options: Options, load: Loader) -> None:
     """Serves until SIGTERM or SIGINT and everything accepted is answered. To be called from the main thread.
 
     Raises ServeError.

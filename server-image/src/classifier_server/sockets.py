@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import socket
 
 from classifier_artifacts.errors import TransientError
@@ -22,7 +23,7 @@ def listen(host: str | None, port: int) -> socket.socket:
         family = socket.AF_INET6 if host and ":" in host else socket.AF_INET
         return socket.create_server((host or "", port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise TransientError(f"Port {port} cannot be opened: {error.strerror}.") from None
+        raise TransientError(f"Port {port} cannot be opened: {os.strerror(error.errno or 0)}.") from None
 
 
 def refuse_new(listener: socket.socket) -> None:

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import TypeAdapter
+
+from classifier_server import documentation
+from classifier_server.dialects.native import ClassificationResponse, ErrorResponse
+
+
+def references(node: Any) -> set[str]:
+    if isinstance(node, dict):
+        own = {node["$ref"]} if "$ref" in node else set()
+        return own.union(*map(references, node.values()))
+    return set().union(*map(references, node)) if isinstance(node, list) else set()
+
+
+async def test_document_is_whole(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    assert document == json.loads(json.dumps(documentation.openapi()))
+    for reference in references(document):
+        name = reference.removeprefix("#/components/schemas/")
+        assert name in document["components"]["schemas"]
+    for path, operations in document["paths"].items():
+        for method in operations:
+            response = await client.request(method, path, json={"input": "1"} if method == "post" else None)
+            assert response.status_code == 200, path
+
+
+@pytest.mark.parametrize("request_body", [{"input": ["1", "2"]}, {"input": "1", "data_format": "logits", "top_k": 1}])
+async def test_answers_have_the_documented_shape(client: httpx.AsyncClient, request_body: dict[str, Any]) -> None:
+    body = (await client.post("/v1/classification", json=request_body)).content
+    TypeAdapter(ClassificationResponse).validate_json(body, strict=True, extra="forbid")
+    error = (await client.post("/v1/classification", json={})).content
+    TypeAdapter(ErrorResponse).validate_json(error, strict=True, extra="forbid")
+
+
+async def test_page_needs_nothing_from_outside(client: httpx.AsyncClient) -> None:
+    response = await client.get("/docs")
+    assert response.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in response.headers["content-security-policy"]
+    assert "<script" not in response.text
+    assert re.findall(r'(?:src|href)="([^"]*)"', response.text) == ["openapi.json"]
+    for text in ("POST /v1/classification", "data_format", "X-Request-ID", "r8/epoch-3", "429"):
+        assert text in response.text
+
+
+def test_names_are_escaped() -> None:
+    assert "<b>" not in documentation.page(documentation.openapi(), "<b>model")
