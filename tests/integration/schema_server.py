@@ -52,10 +52,11 @@ def merged(base: Manifest, patch: Manifest) -> Manifest:
 class SchemaServer:
     """What the API server says to objects of the two kinds. A refusal is its sentence, an acceptance is ''."""
 
-    def __init__(self, api: httpx.Client, group: str, namespace: str) -> None:
+    def __init__(self, api: httpx.Client, kubeconfig: Path, group: str, namespace: str) -> None:
         self.group = group
         self.namespace = namespace
         self._api = api
+        self._kubeconfig = kubeconfig
 
     def manifest(self, plural: str, spec: Manifest, name: str = "") -> Manifest:
         return {
@@ -93,6 +94,13 @@ class SchemaServer:
         accept = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
         table = _read(self._api.get(self._path(plural, name), headers=accept))
         return table["columnDefinitions"], table["rows"][0]["cells"]
+
+    def kubectl(self, command: str, manifest: str) -> None:
+        """`kubectl apply` or `kubectl diff` of a manifest as text, by server-side apply; fails where kubectl does."""
+        words = [str(localcluster.kubectl_path()), command, "--server-side", "-f", "-"]
+        environment = {**os.environ, "KUBECONFIG": str(self._kubeconfig)}
+        done = subprocess.run(words, input=manifest, capture_output=True, text=True, env=environment, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def _create(self, plural: str, spec: Manifest, name: str = "", **parameters: str) -> httpx.Response:
         body = self.manifest(plural, spec, name)
@@ -161,7 +169,7 @@ def schema_server(kubeconfig: Path) -> Iterator[SchemaServer]:
                 _read(api.post(_CRDS, json=definition))
             for definition in definitions:
                 _wait_until_established(api, definition["metadata"]["name"])
-            yield SchemaServer(api, group, namespace)
+            yield SchemaServer(api, kubeconfig, group, namespace)
         finally:
             for definition in definitions:
                 api.delete(f"{_CRDS}/{definition['metadata']['name']}")

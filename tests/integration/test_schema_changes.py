@@ -9,7 +9,6 @@ import pytest
 from classifier_operator.api import crdgen, names
 from classifier_operator.api.training import MUTABLE_FIELDS
 from integration.schema_server import LEAST, SchemaServer
-from support import kube
 
 pytestmark = pytest.mark.integration
 JOBS = names.TRAINING_JOB_PLURAL
@@ -82,11 +81,10 @@ spec:
 
 def test_numbers_applied_twice_give_no_difference(schema: SchemaServer) -> None:
     manifest = NUMBERS.format(group=schema.group, namespace=schema.namespace)
-    apply = ("apply", "--server-side", "-f", "-")
-    kube.kubectl(*apply, stdin=manifest)
+    schema.kubectl("apply", manifest)
     first = schema.get(JOBS, "numbers")
-    kube.kubectl("diff", "--server-side", "-f", "-", stdin=manifest)  # fails where there is a difference
-    kube.kubectl(*apply, stdin=manifest)
+    schema.kubectl("diff", manifest)  # fails where there is a difference
+    schema.kubectl("apply", manifest)
     again = schema.get(JOBS, "numbers")
     assert again["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
     assert again["spec"]["testDataset"] == {"split": 0.3}

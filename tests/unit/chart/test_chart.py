@@ -1,6 +1,6 @@
 """The rendered chart: rights against a golden list, a pod that the restricted standard admits, values that are checked.
 
-Marked `integration` because helm comes with the local cluster's tools; nothing here talks to a cluster.
+Marked `e2e` because helm comes with the whole local cluster; nothing here talks to it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import yaml
 from classifier_operator.settings import Settings
 from support import kube
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).resolve().parents[3]
 CHART = ROOT / "helm" / "classifier-operator"

@@ -17,9 +17,10 @@ class ResourceRequirements(Model):
     """Compute resources of the one container, as in core/v1."""
 
     limits: dict[str, Quantity] | None = Field(default=None, max_length=16)
-    """The most that the container may use, e.g. nvidia.com/gpu: 1 or memory: 16Gi. Default: no limit."""
+    """The most that the container may use, e.g. nvidia.com/gpu: 1, memory: 16Gi or cpu: 500m (fractions as text).
+    Default: no limit."""
     requests: dict[str, Quantity] | None = Field(default=None, max_length=16)
-    """What is set aside for the container. Default: the limits."""
+    """What is set aside for the container, e.g. cpu: 500m. Default: the limits."""
 
 
 class LocalObjectReference(Model):
