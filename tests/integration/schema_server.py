@@ -158,22 +158,19 @@ def api_client(kubeconfig: Path) -> Iterator[httpx.Client]:
 
 @contextmanager
 def schema_server(kubeconfig: Path) -> Iterator[SchemaServer]:
-    """The CRDs in a throw-away group and namespace of the cluster of `kubeconfig`; both go at the end."""
-    suffix = uuid.uuid4().hex[:8]
-    group, namespace = f"schema-{suffix}.example", f"schema-{suffix}"
+    """The CRDs in a throw-away group of the cluster of `kubeconfig`; at the end they go with all their objects."""
+    group = f"schema-{uuid.uuid4().hex[:8]}.example"
     definitions = _definitions(group)
     with api_client(kubeconfig) as api:
         try:
-            _read(api.post("/api/v1/namespaces", json={"metadata": {"name": namespace}}))
             for definition in definitions:
                 _read(api.post(_CRDS, json=definition))
             for definition in definitions:
                 _wait_until_established(api, definition["metadata"]["name"])
-            yield SchemaServer(api, kubeconfig, group, namespace)
+            yield SchemaServer(api, kubeconfig, group, "default")
         finally:
             for definition in definitions:
                 api.delete(f"{_CRDS}/{definition['metadata']['name']}")
-            api.delete(f"/api/v1/namespaces/{namespace}")
 
 
 def _wait_until_established(api: httpx.Client, name: str) -> None:

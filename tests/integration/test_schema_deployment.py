@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from classifier_operator.api import names
+from classifier_operator.api.deployment import DeploymentSpec
 from integration.schema_server import LEAST, SchemaServer, merged
 
 pytestmark = pytest.mark.integration
@@ -62,7 +63,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("case", ACCEPTED)
 def test_accepts(schema: SchemaServer, case: str) -> None:
-    assert schema.refusal(DEPLOYMENTS, merged(LEAST_DEPLOYMENT, ACCEPTED[case])) == ""
+    spec = merged(LEAST_DEPLOYMENT, ACCEPTED[case])
+    assert schema.refusal(DEPLOYMENTS, spec) == ""
+    # What the API server lets in, the operator can read, and nothing is lost.
+    assert DeploymentSpec.from_json_object(spec).user_set() == spec
 
 
 @pytest.mark.parametrize("case", REFUSED)

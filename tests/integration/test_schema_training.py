@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from classifier_operator.api import names
+from classifier_operator.api.training import TrainingJobSpec
 from integration.schema_server import LEAST, SchemaServer, merged
 
 pytestmark = pytest.mark.integration
@@ -218,7 +219,10 @@ NAME_SENTENCE = "metadata.name must have at most 48 characters, only a-z, 0-9 an
 
 @pytest.mark.parametrize("case", ACCEPTED)
 def test_accepts(schema: SchemaServer, case: str) -> None:
-    assert schema.refusal(JOBS, merged(LEAST_JOB, ACCEPTED[case])) == ""
+    spec = merged(LEAST_JOB, ACCEPTED[case])
+    assert schema.refusal(JOBS, spec) == ""
+    # What the API server lets in, the operator can read, and nothing is lost.
+    assert TrainingJobSpec.from_json_object(spec).user_set() == spec
 
 
 @pytest.mark.parametrize("case", REFUSED)
