@@ -1,0 +1,144 @@
+"""The command: parses, checks the configuration, and only then imports what is heavy."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from classifier_trainer import __version__
+from classifier_trainer.config import Hyperparameters, RunConfig, parse
+from classifier_trainer.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_USER, Terminated, UserError
+from classifier_trainer.progress import termination
+
+CONFIG_ENVIRONMENT = "CLASSIFIER_RUN_CONFIG"
+DEFAULT_PORT = 9090
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code (see `errors`)."""
+    signal.signal(signal.SIGTERM, _terminate)
+    options = _parser().parse_args(arguments)
+    try:
+        try:
+            config = load(options.config, options.set)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            termination.write({"version": "v1alpha1", "phase": "Failed", "message": str(error)})
+            return EXIT_USER
+        from classifier_trainer.run import run
+
+        return run(config, port=options.progress_port)
+    except Terminated:
+        return EXIT_TERMINATED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def load(file: Path | None, settings: Sequence[str]) -> RunConfig:
+    """The configuration from `file`, else from the environment, with `--set` on top.
+
+    Raises:
+        UserError: not there, not YAML or JSON, or not a valid configuration.
+    """
+    import yaml
+
+    if file is not None:
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"--config {file} cannot be read: {error}.") from None
+        where = str(file)
+    else:
+        text, where = os.environ.get(CONFIG_ENVIRONMENT, ""), CONFIG_ENVIRONMENT
+        if not text:
+            raise UserError(f"no configuration: write --config FILE, or set {CONFIG_ENVIRONMENT}.")
+    try:
+        content: Any = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{where} is neither YAML nor JSON: {' '.join(str(error).split())}.") from None
+    for setting in settings:
+        path, separator, value = setting.partition("=")
+        if not separator or not isinstance(content, dict):
+            raise UserError(f"--set {setting}: write --set FIELD=VALUE, for example --set hyperparameters.epochs=1.")
+        _put(content, path.split("."), _number_or_text(value), setting)
+    return parse(_numbers(content))
+
+
+def _put(content: dict[str, Any], path: Sequence[str], value: object, setting: str) -> None:
+    for step in path[:-1]:
+        if not isinstance(content.setdefault(step, {}), dict):
+            raise UserError(f"--set {setting}: {step} holds a value, not fields.")
+        content = content[step]
+    content[path[-1]] = value
+
+
+def _number_or_text(value: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
+
+
+def _numbers(value: Any) -> Any:
+    """YAML 1.1 reads 5e-4 as a text; as a number it is what everybody means."""
+    if isinstance(value, dict):
+        return {key: _numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
+    if isinstance(value, str) and "e" in value.lower() and value[:1] in "0123456789-+.":
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _terminate(_signal: int, _frame: types.FrameType | None) -> None:
+    # Once is enough: a second signal during the cleaning up must not cut that off.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Terminated
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="classifier_trainer",
+        description="Trains a text classifier from a dataset and a base model.",
+        epilog=_fields(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help=f"YAML or JSON (default: ${CONFIG_ENVIRONMENT})")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="overrides a field of it")
+    parser.add_argument(
+        "--progress-port",
+        type=int,
+        default=DEFAULT_PORT,
+        metavar="PORT",
+        help="of /progress, /health, /metrics; 0 is off (default: %(default)s)",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    return parser
+
+
+def _fields() -> str:
+    lines = ["fields of the configuration:"]
+    lines += [
+        "  baseModel.uri, taskType, trainDataset.{uri|configMap}, testDataset.{split|uri|configMap},",
+        "  output.{uri,ifExists}",
+    ]
+    for name, field in Hyperparameters.model_fields.items():
+        default = "" if field.default is None or name == "lora" else f" [{field.default}]"
+        lines.append(f"  hyperparameters.{field.alias or name}{default}  {field.description or ''}".rstrip())
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""Where and how precisely the model is computed."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+
+@dataclass(frozen=True)
+class Compute:
+    """The device and the number format of the backbone; what is trained is always in fp32."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Computes in `dtype` where that is not fp32."""
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
+
+    @property
+    def token_budget(self) -> int:
+        """Padded tokens of a micro-batch."""
+        return 16384 if self.device.type == "cuda" else 2048
+
+
+def find_compute(precision: Literal["Auto", "BFloat16", "Float32"]) -> Compute:
+    """The GPU if there is one; Auto is bf16 where the hardware multiplies it faster than fp32."""
+    torch.set_num_threads(cpu_count())
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if precision == "Auto":
+        native = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else _cpu_has_bf16()
+        return Compute(device, torch.bfloat16 if native else torch.float32)
+    return Compute(device, torch.bfloat16 if precision == "BFloat16" else torch.float32)
+
+
+def cpu_count() -> int:
+    """Whole CPUs this process may use: affinity, the limit of its cgroup, and OMP_NUM_THREADS."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if quota != "max":
+            count = min(count, max(1, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):
+        pass  # no cgroup v2: the affinity decides
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(count, int(asked)) if asked.isdigit() and int(asked) > 0 else count
+
+
+def _cpu_has_bf16() -> bool:
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return False
+    # Without one of these a bf16 product is emulated and slower than fp32.
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -1,0 +1,1 @@
+"""From files of rows to texts and targets. No other room is imported here."""

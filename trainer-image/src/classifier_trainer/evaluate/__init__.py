@@ -1,0 +1,1 @@
+"""How good a checkpoint is. No other room is imported here."""

@@ -1,0 +1,76 @@
+"""The inputs of the head: one vector a row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from classifier_trainer.batching import micro_batches, pad_batch
+from classifier_trainer.compute import Compute
+
+Progress = Callable[[int], None]
+"""Told the tokens that were done since the last call."""
+
+
+def last_token(ids: torch.Tensor, pad: int) -> torch.Tensor:
+    """Index of the token that decoders pool, [rows]: the last one that is not the pad id, as transformers does it."""
+    positions = torch.arange(ids.shape[1], device=ids.device)
+    return ((ids != pad).int() * positions).argmax(dim=-1)
+
+
+def head_inputs(
+    model: nn.Module,
+    head: nn.Linear,
+    ids: Sequence[Sequence[int]],
+    *,
+    pad: int,
+    compute: Compute,
+    progress: Progress,
+) -> npt.NDArray[np.float32]:
+    """The head's inputs [rows, width] for rows of token ids; the backbone is run once a row."""
+    lengths = [len(row) for row in ids]
+    result = np.zeros((len(ids), head.in_features), dtype=np.float32)
+    seen: list[torch.Tensor] = []
+    handle = head.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].detach()))
+    model.eval()
+    try:
+        with torch.inference_mode(), compute.autocast():
+            for batch in micro_batches(range(len(ids)), lengths, compute.token_budget):
+                inputs = pad_batch([ids[index] for index in batch], pad, compute.device)
+                seen.clear()
+                model(**inputs)
+                hidden = seen[-1]
+                if hidden.dim() == 3:
+                    at = torch.arange(len(batch), device=hidden.device)
+                    hidden = hidden[at, last_token(inputs["input_ids"], pad)]
+                result[batch] = hidden.float().cpu().numpy()
+                progress(inputs["input_ids"].numel())
+    finally:
+        handle.remove()
+    return result
+
+
+def pools_last_token(model: nn.Module, head: nn.Linear, pad: int, compute: Compute) -> bool:
+    """Whether the head sees every token and the last one is pooled (decoders), or one vector a row (encoders)."""
+    shapes: list[int] = []
+    handle = head.register_forward_pre_hook(lambda _module, inputs: shapes.append(inputs[0].dim()))
+    token = 0 if pad != 0 else 1
+    try:
+        with torch.inference_mode(), compute.autocast():
+            model.eval()
+            model(**pad_batch([[token, token]], pad, compute.device))
+    finally:
+        handle.remove()
+    return shapes[-1] == 3
+
+
+def set_head(head: nn.Linear, weight: npt.NDArray[np.float64], bias: npt.NDArray[np.float64]) -> None:
+    """Writes weight [k, d] and, where the layer has one, bias [k] into the head."""
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(weight))
+        if head.bias is not None:
+            head.bias.copy_(torch.from_numpy(bias))

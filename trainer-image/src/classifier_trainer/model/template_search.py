@@ -1,0 +1,176 @@
+"""Chooses the template of a decoder: what stands behind a text decides how well its last token sums the text up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from classifier_trainer.batching import micro_batches, pad_batch
+from classifier_trainer.compute import Compute
+from classifier_trainer.model import closed_form
+from classifier_trainer.model.features import Progress, head_inputs
+from classifier_trainer.model.load import Backbone
+from classifier_trainer.model.template import PROMPT, UnsupportedTokenizerError, added_tokens, with_template
+
+DEFAULT = PROMPT
+CANDIDATES = (DEFAULT, f"{PROMPT}\nIn one word:", f"{PROMPT}\nCategory:", f"{PROMPT}\nTopic:", f"{PROMPT} =>")
+"""Neutral as to the task; the last carries no language. The default comes first."""
+MAX_ROWS = 1000
+_SAME = 0.02
+"""Largest relative difference between features by way of the cache and plain ones (bf16 rounds differently)."""
+
+Features = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The template, and the features of the rows it was chosen on, for the start of the head."""
+
+    template: str
+    tokenizer: PreTrainedTokenizerBase
+    features: Features
+    losses: dict[str, float]
+    """Mean out-of-fold log loss of each candidate."""
+
+
+def choose(
+    backbone: Backbone,
+    compute: Compute,
+    prompts: Sequence[str],
+    targets: npt.NDArray[np.float64],
+    *,
+    exclusive: bool,
+    seed: int,
+    progress: Progress,
+) -> Choice:
+    """Chooses among the candidates on a few rows with targets [n, k], one forward pass a row and little more.
+
+    A candidate displaces the default (no suffix) only when its out-of-fold log loss is lower by more than one standard
+    error of the difference.
+    """
+    tokenizers: dict[str, PreTrainedTokenizerBase] = {}
+    for template in CANDIDATES:
+        try:
+            tokenizer = with_template(backbone.tokenizer, template)
+        except UnsupportedTokenizerError:
+            continue
+        if added_tokens(tokenizer) < backbone.max_length // 2:
+            tokenizers[template] = tokenizer
+    features = _features(backbone, compute, prompts, tokenizers, progress)
+    losses = {template: _losses(found, targets, exclusive, seed) for template, found in features.items()}
+    best = DEFAULT
+    for template, found in losses.items():
+        gain = losses[DEFAULT] - found
+        error = float(gain.std(ddof=1)) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
+        if gain.mean() > error and found.mean() < losses[best].mean():
+            best = template
+    means = {template: float(found.mean()) for template, found in losses.items()}
+    return Choice(best, tokenizers[best], features[best], means)
+
+
+def _losses(features: Features, targets: npt.NDArray[np.float64], exclusive: bool, seed: int) -> closed_form.Array:
+    logits = closed_form.out_of_fold(features, targets, exclusive=exclusive, seed=seed)
+    scale, _ = closed_form.best_scale(logits, targets, exclusive=exclusive)
+    return closed_form.log_losses(logits * scale, targets, exclusive)
+
+
+def _features(
+    backbone: Backbone,
+    compute: Compute,
+    prompts: Sequence[str],
+    tokenizers: dict[str, PreTrainedTokenizerBase],
+    progress: Progress,
+) -> dict[str, Features]:
+    """The features [n, width] of every candidate."""
+    most = max(added_tokens(tokenizer) for tokenizer in tokenizers.values())
+    encoded: dict[str, list[list[int]]] = {}
+    for template, tokenizer in tokenizers.items():
+        # The text is cut where the longest candidate cuts it, so that all share it.
+        length = backbone.max_length - most + added_tokens(tokenizer)
+        encoded[template] = tokenizer(list(prompts), truncation=True, max_length=length)["input_ids"]
+    result = {template: np.zeros((len(prompts), backbone.head.in_features), np.float32) for template in tokenizers}
+    lengths = [len(row) + most for row in encoded[DEFAULT]]
+    pad = backbone.tokenizer.pad_token_id
+    cached = True
+    for number, batch in enumerate(micro_batches(range(len(prompts)), lengths, compute.token_budget)):
+        ids = {template: [found[index] for index in batch] for template, found in encoded.items()}
+        found = _by_cache(backbone, compute, ids, pad) if cached else None
+        if found is None or number == 0:
+            plain = _plain(backbone, compute, ids, pad)
+            if found is None or not _agree(found, plain):
+                found, cached = plain, False
+        for template, values in found.items():
+            result[template][batch] = values
+        progress(sum(len(row) for row in ids[DEFAULT]))
+    return result
+
+
+def _plain(backbone: Backbone, compute: Compute, ids: dict[str, list[list[int]]], pad: int) -> dict[str, Features]:
+    return {
+        template: head_inputs(
+            backbone.model,
+            backbone.head,
+            rows,
+            pad=pad,
+            compute=compute,
+            progress=lambda _tokens: None,
+        )
+        for template, rows in ids.items()
+    }
+
+
+def _by_cache(
+    backbone: Backbone, compute: Compute, ids: dict[str, list[list[int]]], pad: int
+) -> dict[str, Features] | None:
+    """All candidates over one pass of the text, whose keys and values they share; None if the model cannot do so."""
+    starts = [_shared(rows) for rows in zip(*ids.values(), strict=True)]
+    if min(starts) < 1:
+        return None
+    prefix = pad_batch([row[:start] for row, start in zip(ids[DEFAULT], starts, strict=True)], pad, compute.device)
+    body: Any = backbone.model.base_model
+    result: dict[str, Features] = {}
+    try:
+        with torch.inference_mode():
+            cache = body(**prefix, use_cache=True).past_key_values
+            length = prefix["input_ids"].shape[1]
+            for template, rows in ids.items():
+                tail = pad_batch([row[start:] for row, start in zip(rows, starts, strict=True)], pad, compute.device)
+                positions = torch.tensor(starts, device=compute.device)[:, None]
+                positions = positions + torch.arange(tail["input_ids"].shape[1], device=compute.device)
+                hidden = body(
+                    input_ids=tail["input_ids"],
+                    attention_mask=torch.cat([prefix["attention_mask"], tail["attention_mask"]], dim=1),
+                    position_ids=positions,
+                    past_key_values=cache,
+                    use_cache=True,
+                ).last_hidden_state
+                last = tail["attention_mask"].sum(dim=1) - 1
+                rows_at = torch.arange(len(rows), device=hidden.device)
+                result[template] = hidden[rows_at, last].float().cpu().numpy()
+                cache.crop(length)
+    except (AttributeError, TypeError, ValueError, RuntimeError, NotImplementedError):
+        return None  # not every decoder has a cache that can be cut back: the plain way always works
+    return result
+
+
+def _shared(rows: Sequence[Sequence[int]]) -> int:
+    """Tokens that all candidates of a row begin with, but at most all but the last, which must be computed."""
+    shortest = min(rows, key=len)
+    for at, token in enumerate(shortest):
+        if any(row[at] != token for row in rows):
+            return min(at, len(shortest) - 1)
+    return len(shortest) - 1
+
+
+def _agree(found: dict[str, Features], plain: dict[str, Features]) -> bool:
+    for template, values in found.items():
+        difference = np.linalg.norm(values - plain[template], axis=1)
+        if (difference > _SAME * np.linalg.norm(plain[template], axis=1)).any():
+            return False
+    return True

@@ -1,0 +1,1 @@
+"""Trains what was prepared. No other room is imported here."""
