@@ -33,7 +33,7 @@ OPERATOR_RIGHTS = [
     ([""], ["services", "persistentvolumeclaims"], [*READ, "create", "patch"]),
     ([""], ["pods"], READ),
     (["discovery.k8s.io"], ["endpointslices"], READ),
-    (["events.k8s.io", ""], ["events"], ["create", "patch"]),
+    ([""], ["configmaps"], ["get"]),
 ]
 LEADER_RIGHTS = [(["coordination.k8s.io"], ["leases"], ["get", "create", "update"])]
 
