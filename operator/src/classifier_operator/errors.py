@@ -7,16 +7,34 @@ class SpecError(Exception):
     Attributes:
         reason: CamelCase word for the conditions.
         message: one sentence that names the field and says what to write instead.
+        final: the object can never be mended, since the field cannot be changed.
     """
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, *, final: bool = False) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
+        self.final = final
 
 
 class TransientError(Exception):
     """What may pass: retried with a growing, jittered delay, and shown as Reconciling."""
+
+
+class WaitError(TransientError):
+    """Something that is waited for, by looking again in a while.
+
+    Attributes:
+        reason: CamelCase word for the conditions.
+        message: one sentence that says what is waited for.
+        seconds: until the next look.
+    """
+
+    def __init__(self, reason: str, message: str, *, seconds: float) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.seconds = seconds
 
 
 class KubeError(TransientError):

@@ -31,6 +31,7 @@ _OWN_LABELS: Final = (
     names.TRAINING_JOB_LABEL,
     names.DEPLOYMENT_LABEL,
     "kubernetes.io/service-name",
+    "pod-template-hash",
 )
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -114,10 +115,7 @@ def _pod(value: Json) -> Json:
             _pick(each, "name", "restartCount", "ready", "started", "state", "lastState")
             for each in status["containerStatuses"]
         ]
-    metadata = _metadata(value)
-    if template := (value["metadata"].get("annotations") or {}).get(TEMPLATE_ANNOTATION):
-        metadata["annotations"] = {TEMPLATE_ANNOTATION: template}
-    return {"metadata": metadata, "status": trimmed}
+    return {"metadata": _metadata(value), "status": trimmed}
 
 
 def _app_deployment(value: Json) -> Json:
@@ -152,9 +150,6 @@ def _endpoint_slice(value: Json) -> Json:
     ready = sum((each.get("conditions") or {}).get("ready") is not False for each in value.get("endpoints") or ())
     return {"metadata": _metadata(value), "ready": ready}
 
-
-TEMPLATE_ANNOTATION: Final = f"{names.GROUP}/template"
-"""On pods of a Deployment: the digest of the template that they were made from."""
 
 _TRIMS: Final = {
     TRAINING_JOBS: _own_kind,

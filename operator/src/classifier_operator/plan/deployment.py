@@ -49,7 +49,7 @@ def plan_deployment(observed: DeploymentObserved) -> DeploymentPlan:
 
 def _with_problem(observed: DeploymentObserved, problem: Problem, model: ModelStatus | None) -> DeploymentPlan:
     aspects = (conditions.stalled if problem.stalled else conditions.reconciling)(problem.reason, problem.message)
-    phase = "Failed" if problem.final else "Pending"
+    phase = "Failed" if problem.stalled else "Pending"
     return DeploymentPlan(
         _status(observed, phase, problem.message, aspects, model),
         again_after=PROBLEM_SECONDS if problem.stalled else None,

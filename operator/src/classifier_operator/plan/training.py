@@ -38,9 +38,9 @@ def plan_training(observed: TrainingObserved) -> TrainingPlan:
         return TrainingPlan(status)  # its children go with it, by their owner references
     if is_finished(status):
         return _after_the_end(observed)
-    if observed.problem is not None:
-        return _with_problem(observed)
     child = observed.child
+    if observed.problem is not None and (observed.problem.final or child is None):
+        return _with_problem(observed)
     if child is None or child.deleting:
         return _without_job(observed)
     if child.finished:

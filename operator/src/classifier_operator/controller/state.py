@@ -1,0 +1,89 @@
+"""The only state across objects: the stores, rebuilt from the API server at every start."""
+
+from collections.abc import Callable
+
+from classifier_operator.api import names
+from classifier_operator.controller.keys import Key
+from classifier_operator.kube import trim
+from classifier_operator.kube.cache import Store
+from classifier_operator.kube.client import Json
+from classifier_operator.kube.resources import CHILDREN, DEPLOYMENTS, OWN_KINDS, TRAINING_JOBS, Resource
+
+_KIND_OF = {TRAINING_JOBS: names.TRAINING_JOB_KIND, DEPLOYMENTS: names.DEPLOYMENT_KIND}
+_LABELS = {
+    names.TRAINING_JOB_LABEL: names.TRAINING_JOB_KIND,
+    names.DEPLOYMENT_LABEL: names.DEPLOYMENT_KIND,
+}
+
+
+class State:
+    """All stores; every change in one of them wants the objects reconciled that depend on it."""
+
+    def __init__(self, enqueue: Callable[[Key], None]) -> None:
+        self._enqueue = enqueue
+        self._stores = {
+            resource: Store(resource, self._trimmer(resource), _index(resource), self._changed)
+            for resource in (*OWN_KINDS, *CHILDREN)
+        }
+
+    def __getitem__(self, resource: Resource) -> Store:
+        return self._stores[resource]
+
+    def find(self, resource: Resource) -> Store | None:
+        """The store of a resource, if it has one."""
+        return self._stores.get(resource)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every resource has been listed: before that nothing may be decided."""
+        return all(store.complete for store in self._stores.values())
+
+    def children(self, resource: Resource, key: Key) -> list[Json]:
+        """The objects of a resource whose labels name this object."""
+        return self._stores[resource].find(trim.owner_value(key.kind, key.namespace, key.name))
+
+    def deployments_naming(self, training_job: Key) -> list[Json]:
+        """The ClassifierDeployments that serve a checkpoint of this training job."""
+        value = trim.owner_value(names.TRAINING_JOB_KIND, training_job.namespace, training_job.name)
+        return self._stores[DEPLOYMENTS].find(value)
+
+    def all_keys(self) -> list[Key]:
+        return [
+            Key(_KIND_OF[resource], value["metadata"]["namespace"], value["metadata"]["name"])
+            for resource in OWN_KINDS
+            for value in self._stores[resource].values()
+        ]
+
+    @staticmethod
+    def _trimmer(resource: Resource) -> Callable[[Json], Json]:
+        return lambda value: trim.trim(resource, value)
+
+    def _changed(self, resource: Resource, old: Json | None, new: Json | None) -> None:
+        for value in (old, new):
+            if value is not None:
+                for key in self._dependents(resource, value):
+                    self._enqueue(key)
+
+    def _dependents(self, resource: Resource, value: Json) -> list[Key]:
+        """The objects whose reconciliation depends on this one; adding a key twice costs nothing."""
+        namespace, name = value["metadata"]["namespace"], value["metadata"]["name"]
+        if resource in _KIND_OF:
+            keys = [Key(_KIND_OF[resource], namespace, name)]
+            if resource is TRAINING_JOBS:
+                keys += [
+                    Key(names.DEPLOYMENT_KIND, namespace, each["metadata"]["name"])
+                    for each in self.deployments_naming(keys[0])
+                ]
+            else:
+                checkpoint = (value["spec"].get("model") or {}).get("checkpoint") or {}
+                if job := checkpoint.get("trainingJobName"):
+                    keys.append(Key(names.TRAINING_JOB_KIND, namespace, job))
+            return keys
+        labels = value["metadata"].get("labels") or {}
+        return [Key(kind, namespace, labels[label]) for label, kind in _LABELS.items() if label in labels]
+
+
+def _index(resource: Resource) -> Callable[[Json], tuple[str, ...]]:
+    if resource is DEPLOYMENTS:
+        return trim.reference_index
+    return trim.no_index if resource is TRAINING_JOBS else trim.owner_index
