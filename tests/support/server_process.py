@@ -87,7 +87,7 @@ class ServerProcess:
 def running(
     arguments: Sequence[str], *, python: Sequence[str] = ("-m", "classifier_server")
 ) -> Iterator[ServerProcess]:
-    """Starts a server with these arguments, on ports that the kernel chooses unless they say others; kills it at the end."""
+    """Starts a server with these arguments, on ports that the kernel chooses unless they name others."""
     with tempfile.TemporaryDirectory() as folder:
         log, termination_log = Path(folder) / "log", Path(folder) / "termination-log"
         environment = os.environ | {
