@@ -16,12 +16,13 @@ from pathlib import Path
 from . import kind, providers, told
 from .bare import cluster
 from .errors import ClusterError
+from .images import commands
 from .progress import say
 from .providers import Provider
 from .status import show
 
-LOCK = Path(tempfile.gettempdir(), "classifier-localcluster.lock")
-"""One command at a time on a machine, whichever clone of the project it is from."""
+LOCKS = Path(tempfile.gettempdir())
+"""One command of a kind at a time on a machine, whichever clone of the project it is from."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,9 +47,9 @@ def _parser() -> argparse.ArgumentParser:
         " node on this machine, built from Go modules. Needs nothing but Python 3.11 and says what else is missing.",
         epilog="Everything lies under $CLASSIFIER_CACHE (~/.cache/classifier-operator).",
     )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    command = commands.add_parser("up", help="bring the cluster up, from whatever state the machine is in")
+    command = verbs.add_parser("up", help="bring the cluster up, from whatever state the machine is in")
     command.add_argument("--control-plane", action="store_true", help="only etcd and the API server, beside any cluster")
     command.add_argument("--install", action="store_true", help="install missing Debian packages with apt-get first")
     which = command.add_mutually_exclusive_group()
@@ -57,13 +58,43 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--provider", choices=[Provider.KIND, Provider.BARE], help="do not choose, use this")
     command.set_defaults(run=_up)
 
-    command = commands.add_parser("down", help="stop the cluster and remove it with its data; leaves nothing behind")
+    command = verbs.add_parser("down", help="stop the cluster and remove it with its data; leaves nothing behind")
     command.add_argument("--control-plane", action="store_true", help="only the cluster of `up --control-plane`")
     command.set_defaults(run=_down)
 
-    command = commands.add_parser("status", help="what is up, and how to use it")
+    command = verbs.add_parser("images", help="build the project's images, with Docker where it is, else buildah")
+    command.add_argument("names", nargs="*", metavar="NAME", help="base, operator, trainer, server; default: all")
+    command.add_argument("--print", action="store_true", help="print {NAME: REFERENCE} as JSON and build nothing")
+    command.add_argument("--wheels", type=Path, metavar="DIR", help="a folder for pip to look into ($CLASSIFIER_WHEELS)")
+    _add_torch(command)
+    command.set_defaults(run=_images)
+
+    command = verbs.add_parser("load", help="take images into the cluster, unless it has them")
+    command.add_argument("images", nargs="+", metavar="IMAGE", help="a reference, or a NAME as in `images`")
+    _add_torch(command)
+    command.set_defaults(run=_load)
+
+    command = verbs.add_parser("status", help="what is up, and how to use it")
     command.set_defaults(run=lambda _: show())
     return parser
+
+
+def _add_torch(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--torch", choices=["cpu", "cuda"], default="cpu", help="the build of torch in the base image")
+
+
+def _images(options: argparse.Namespace) -> None:
+    if options.print:
+        commands.print_references(options.names, options.torch)
+        return
+    with _alone("images"):
+        for reference in commands.build(options.names, options.torch, commands.wheels_folder(options.wheels)):
+            say(reference)
+
+
+def _load(options: argparse.Namespace) -> None:
+    with _alone("images"):
+        commands.load(options.images, options.torch)
 
 
 def _up(options: argparse.Namespace) -> None:
@@ -110,9 +141,9 @@ def _down(options: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Hold the machine's lock. The kernel frees it however we end."""
-    descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+def _alone(work: str = "cluster") -> Iterator[None]:
+    """Hold the machine's lock for one kind of work. The kernel frees it however we end."""
+    descriptor = os.open(LOCKS / f"classifier-localcluster-{work}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,1 @@
+"""Builds the project's images and takes them into the cluster."""

@@ -1,0 +1,45 @@
+"""Builds with a Docker engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import ClusterError
+from ..paths import cache_dir
+from ..progress import Step, say
+from ..shell import run
+from .builder import stream
+from .contexts import Plan, qualified
+
+
+class Docker:
+    """Docker's own store; the python image comes from its registry as for anybody."""
+
+    def image_id(self, reference: str) -> str | None:
+        try:
+            return run(["docker", "image", "inspect", "--format={{.Id}}", reference]).strip()
+        except ClusterError:
+            return None
+
+    def prepare(self) -> None:
+        """Nothing: the engine is there."""
+
+    def build(self, plan: Plan, wheels: Path | None, shown: Step) -> None:
+        if wheels is not None and plan.image.base is None:
+            say("  (a build with Docker does not see a folder of wheels; pip asks its index)")
+        words = ["docker", "build", "--progress=plain", "--tag", qualified(plan.reference)]
+        for name, value in plan.arguments.items():
+            words += ["--build-arg", f"{name}={value}"]
+        stream([*words, str(plan.context)], cache_dir() / "logs" / f"image-{plan.image.name}.log", shown)
+
+    def save_command(self, reference: str) -> list[str]:
+        return ["docker", "save", reference]
+
+    def tags(self, repository: str) -> list[str]:
+        # Docker lists the newest first.
+        return run(["docker", "images", "--format={{.Repository}}:{{.Tag}}", repository]).split()
+
+    def remove(self, references: Sequence[str]) -> None:
+        if references:
+            run(["docker", "image", "rm", *references])
