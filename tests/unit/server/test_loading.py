@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from classifier_artifacts.errors import UserError
@@ -126,26 +127,27 @@ def test_ports_are_open_before_torch_is_imported() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_serving_needs_neither_peft_nor_accelerate(bert: Path) -> None:
-    script = f"""
-import sys
+def test_a_folder_is_served_without_peft_and_accelerate(bert: Path) -> None:
+    script = """
+import os, sys
 from importlib.machinery import PathFinder
 class Hiding(PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
         return None if name in ("peft", "accelerate") else super().find_spec(name, path, target)
 sys.meta_path[:] = [Hiding if finder is PathFinder else finder for finder in sys.meta_path]
-from classifier_server.config import for_model
-from classifier_server.loading import load_classifier
-from classifier_server.metrics import Metrics
-load_classifier(for_model({str(bert)!r}), Metrics(), report=print, on_broken=print)
-assert not {{"peft", "accelerate"}} & set(sys.modules)
-import os; os._exit(0)
+from classifier_server.__main__ import main
+code = main()
+assert not {"peft", "accelerate"} & set(sys.modules)
+os._exit(code)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=_environment(), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    with running(["--model", str(bert), "--drain-seconds", "0"], python=("-c", script)) as server:
+        server.wait_until_ready()
+        body = httpx.post(f"{server.api}/v1/classification", json={"input": ["oil", "grain"]}).json()
+        assert [sum(row["probs"].values()) for row in body["data"]] == pytest.approx([1, 1], abs=1e-4)
+        server.terminate()
+        assert server.wait() == 0
+        assert "Traceback" not in server.output()
 
 
 def _environment() -> dict[str, str]:
