@@ -19,7 +19,7 @@ help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/ready  ## From a bare machine to an answering classifier (cluster, images, chart, training, question)
-	$(BIN)/python examples/demo.py
+	$(BIN)/python examples/demo.py $(DEMO_FLAGS)
 
 test: check unit contract integration e2e  ## Everything: checks, unit, contract, integration and end-to-end tests
 	@echo "make test: everything passed"
