@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -16,11 +14,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from classifier_artifacts.errors import UserError
 from classifier_artifacts.folder import folder_digest
-from classifier_server.app import build_app
 from classifier_server.config import ServeConfig, parse
 from classifier_server.loading import load_classifier
 from classifier_server.metrics import Metrics
-from classifier_server.state import ServerState
+from support.answers import answers
 from support.server_models import TEXTS, bert_folder, llama_folder, write_classifier_json
 
 # peft 0.21 asks transformers 5.23 for an attribute under its old name.
@@ -45,29 +42,15 @@ def config_of(model: Path, base: Path | None = None, **server: Any) -> ServeConf
     return parse(document | ({"baseModel": {"uri": "pvc://base/model"}} if base else {}), "test")
 
 
-def answers(config: ServeConfig, **request: Any) -> list[dict[str, Any]]:
-    """What the server answers to INPUT, through its HTTP application."""
-    metrics = Metrics()
-    state = ServerState(config)
-    state.classifier = load_classifier(config, metrics, report=lambda _: None, on_broken=lambda _: None)
-
-    async def ask() -> list[dict[str, Any]]:
-        transport = httpx.ASGITransport(build_app(state, metrics))
-        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
-            alone = [await client.post("/v1/classification", json={"input": text} | request) for text in INPUT]
-            together = await client.post("/v1/classification", json={"input": INPUT} | request)
-        rows: list[dict[str, Any]] = together.json()["data"]
-        for row, response in zip(rows, alone, strict=True):
-            (single,) = response.json()["data"]
-            assert single["label"] == row["label"]
-            key = "logits" if "logits" in row else "probs"
-            assert single[key] == pytest.approx(row[key], abs=1e-4)
-        return rows
-
-    try:
-        return asyncio.run(ask())
-    finally:
-        state.classifier.engine.close()
+def rows_of(config: ServeConfig, **request: Any) -> list[dict[str, Any]]:
+    """What the server answers to INPUT, each text alone and all together, which must be the same."""
+    alone = [{"input": text} | request for text in INPUT]
+    *singles, rows = answers(config, *alone, {"input": INPUT} | request)
+    for (single,), row in zip(singles, rows, strict=True):
+        assert single["label"] == row["label"]
+        key = "logits" if "logits" in row else "probs"
+        assert single[key] == pytest.approx(row[key], abs=1e-4)
+    return rows
 
 
 def logits_of(model: Any, folder: Path) -> Probabilities:
@@ -100,11 +83,11 @@ def same(rows: list[dict[str, Any]], names: list[str], expected: Probabilities, 
 @pytest.mark.parametrize("make", [bert_folder, llama_folder])
 def test_multiclass(tmp_path: Path, make: Any) -> None:
     folder = make(tmp_path)
-    rows = answers(config_of(folder))
+    rows = rows_of(config_of(folder))
     expected = softmax(plain(folder))
     same(rows, LABELS, expected)
     assert [row["label"] for row in rows] == [LABELS[index] for index in expected.argmax(axis=1)]
-    same(answers(config_of(folder), data_format="logits"), LABELS, plain(folder), "logits")
+    same(rows_of(config_of(folder), data_format="logits"), LABELS, plain(folder), "logits")
 
 
 @pytest.mark.parametrize("make", [bert_folder, llama_folder])
@@ -112,7 +95,7 @@ def test_multilabel(tmp_path: Path, make: Any) -> None:
     folder = make(tmp_path, problem_type="multi_label_classification")
     thresholds = dict(zip(LABELS, (0.2, 0.5, 0.8, 0.5), strict=True))
     write_classifier_json(folder, task="Multilabel", labels=LABELS, thresholds=thresholds)
-    rows = answers(config_of(folder))
+    rows = rows_of(config_of(folder))
     expected = sigmoid(plain(folder))
     same(rows, LABELS, expected)
     for row, values in zip(rows, expected, strict=True):
@@ -123,18 +106,18 @@ def test_binary_of_ours_has_one_label(tmp_path: Path) -> None:
     names: dict[str, Any] = {"id2label": {0: "not spam", 1: "spam"}, "label2id": {"not spam": 0, "spam": 1}}
     folder = llama_folder(tmp_path, labels=2, problem_type="single_label_classification", **names)
     write_classifier_json(folder, task="Binary", labels=["spam"], thresholds={"spam": 0.5})
-    same(answers(config_of(folder)), ["spam"], softmax(plain(folder))[:, 1:])
+    same(rows_of(config_of(folder)), ["spam"], softmax(plain(folder))[:, 1:])
 
 
 def test_foreign_one_logit(tmp_path: Path) -> None:
     folder = bert_folder(tmp_path, labels=1)
-    same(answers(config_of(folder)), ["label-0"], sigmoid(plain(folder)))
+    same(rows_of(config_of(folder)), ["label-0"], sigmoid(plain(folder)))
 
 
 def test_bfloat16_weights_on_disk(tmp_path: Path) -> None:
     folder = bert_folder(tmp_path)
     AutoModelForSequenceClassification.from_pretrained(folder).bfloat16().save_pretrained(folder)
-    same(answers(config_of(folder)), LABELS, softmax(plain(folder)))
+    same(rows_of(config_of(folder)), LABELS, softmax(plain(folder)))
 
 
 @pytest.fixture
@@ -166,7 +149,7 @@ def test_adapter(adapter: tuple[Path, Path]) -> None:
     expected = softmax(logits_of(with_adapter, checkpoint))
     with with_adapter.disable_adapter():
         assert np.abs(softmax(logits_of(with_adapter, checkpoint)) - expected).max() > 0.05
-    same(answers(config_of(checkpoint, base)), LABELS, expected)
+    same(rows_of(config_of(checkpoint, base)), LABELS, expected)
 
 
 def test_adapter_without_its_base(adapter: tuple[Path, Path], tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""What a server would answer, without a port: the real loader and the real HTTP application in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+
+from classifier_server.app import build_app
+from classifier_server.config import ServeConfig
+from classifier_server.loading import load_classifier
+from classifier_server.metrics import Metrics
+from classifier_server.state import ServerState
+
+
+def answers(config: ServeConfig, *requests: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """The rows (`data`) of the answer to each request body; all are sent at once."""
+    metrics = Metrics()
+    state = ServerState(config)
+    state.classifier = load_classifier(config, metrics, report=lambda _: None, on_broken=lambda _: None)
+
+    async def ask() -> Sequence[httpx.Response]:
+        transport = httpx.ASGITransport(build_app(state, metrics))
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            return await asyncio.gather(*(client.post("/v1/classification", json=body) for body in requests))
+
+    try:
+        responses = asyncio.run(ask())
+    finally:
+        state.classifier.engine.close()
+    return [response.raise_for_status().json()["data"] for response in responses]
