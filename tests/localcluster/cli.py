@@ -50,7 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     command = verbs.add_parser("up", help="bring the cluster up, from whatever state the machine is in")
-    command.add_argument("--control-plane", action="store_true", help="only etcd and the API server, beside any cluster")
+    command.add_argument(
+        "--control-plane", action="store_true", help="only etcd and the API server, beside any cluster"
+    )
     command.add_argument("--install", action="store_true", help="install missing Debian packages with apt-get first")
     which = command.add_mutually_exclusive_group()
     which.add_argument("--kubeconfig", type=Path, metavar="FILE", help="use the cluster of this kubeconfig instead")
@@ -65,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     command = verbs.add_parser("images", help="build the project's images, with Docker where it is, else buildah")
     command.add_argument("names", nargs="*", metavar="NAME", help="base, operator, trainer, server; default: all")
     command.add_argument("--print", action="store_true", help="print {NAME: REFERENCE} as JSON and build nothing")
-    command.add_argument("--wheels", type=Path, metavar="DIR", help="a folder for pip to look into ($CLASSIFIER_WHEELS)")
+    command.add_argument(
+        "--wheels", type=Path, metavar="DIR", help="a folder for pip to look into ($CLASSIFIER_WHEELS)"
+    )
     _add_torch(command)
     command.set_defaults(run=_images)
 

@@ -61,5 +61,7 @@ def tool(name: str) -> Path:
         return built.absolute()
     found = shutil.which(name)
     if found is None:
-        raise ClusterError(f"{name} is not installed: install it, or run `python3 tests/localcluster up`, which builds it")
+        raise ClusterError(
+            f"{name} is not installed: install it, or run `python3 tests/localcluster up`, which builds it"
+        )
     return Path(found)

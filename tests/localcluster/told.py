@@ -23,7 +23,9 @@ def up(path: Path | None) -> None:
     if path is None:
         named = os.environ.get("KUBECONFIG")
         if not named:
-            raise ClusterError("--use-current takes the cluster that KUBECONFIG names: set it, or use --kubeconfig FILE")
+            raise ClusterError(
+                "--use-current takes the cluster that KUBECONFIG names: set it, or use --kubeconfig FILE"
+            )
     else:
         if not path.is_file():
             raise ClusterError(f"There is no kubeconfig at {path}")

@@ -18,6 +18,7 @@ from ..shell import run, succeeds, tail
 SOURCES = Path(__file__).resolve().parent
 KUBERNETES = "v1.34.4"
 COMPONENTS = (
+    "coredns",
     "etcd",
     "kube-apiserver",
     "kube-controller-manager",
@@ -47,7 +48,9 @@ class Program:
         """12 hex digits over everything that the program is made of."""
         parts = [self.install, KUBERNETES, platform.machine(), *self.links]
         if self.packages:
-            for path in sorted([*SOURCES.glob("*.go"), *SOURCES.glob("*/*.go"), SOURCES / "go.mod", SOURCES / "go.sum"]):
+            for path in sorted(
+                [*SOURCES.glob("*.go"), *SOURCES.glob("*/*.go"), SOURCES / "go.mod", SOURCES / "go.sum"]
+            ):
                 parts += [str(path.relative_to(SOURCES)), path.read_text()]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
@@ -56,10 +59,9 @@ class Program:
 
 
 NODE = Program("node", packages=(".", "./pause"), links=COMPONENTS)
-COREDNS = Program("coredns", install="github.com/coredns/coredns@v1.14.7")
 HELM = Program("helm", install="helm.sh/helm/v4/cmd/helm@v4.3.1")
 KIND = Program("kind", install="sigs.k8s.io/kind@v0.30.0")
-ALL = (NODE, COREDNS, HELM)
+ALL = (NODE, HELM)
 
 
 def programs_dir() -> Path:

@@ -71,7 +71,9 @@ def steps(at: Layout) -> list[Step]:
             lambda: True,
             files=_kubeconfig(at, "kube-controller-manager"),
         ),
-        Component(at, "kube-scheduler", flags.kube_scheduler(at), lambda: True, files=_kubeconfig(at, "kube-scheduler")),
+        Component(
+            at, "kube-scheduler", flags.kube_scheduler(at), lambda: True, files=_kubeconfig(at, "kube-scheduler")
+        ),
         ClusterObjects(api),
         pods,
         Component(
@@ -138,8 +140,11 @@ def up(control_plane: bool = False, install: bool = False) -> Layout:
 
 def down(at: Layout) -> None:
     """Leave nothing of a cluster behind: processes, mounts, links, rules, data."""
-    for part in reversed(steps(at)):
-        part.remove()
+    with step("down") as shown:
+        for part in reversed(steps(at)):
+            shown.detail = f"removing {part.name}"
+            part.remove()
+        shown.result = "nothing is left"
 
 
 def down_everywhere() -> None:
@@ -184,13 +189,14 @@ def other_states(at: Layout) -> list[Path]:
     """The folders of clusters of the same kind that left processes or mounts on this machine, other than `at`."""
     found = {process.mark.state for process in marked_processes() if process.mark.kind == at.kind}
     if at.node:
-        found |= {Path(match[1]) for point in mounts_under(Path("/")) if (match := _ours(str(point)))}
+        found |= {state for point in mounts_under(Path("/")) if (state := _state_of(point))}
     return sorted(state for state in found if state != at.state)
 
 
-def _ours(point: str) -> re.Match[str] | None:
-    """A mount that only a cluster of ours makes, with its state folder."""
-    return re.fullmatch(r"(/.+/cluster)/(?:run/containerd|kubelet/pods)/.+", point)
+def _state_of(point: Path) -> Path | None:
+    """The state folder of a cluster of ours that a mount point lies in; None for a mount of others."""
+    match = re.fullmatch(r"(/.+)/(?:run/containerd|kubelet)(?:/.+)?", str(point))
+    return Path(match[1]) if match and (Path(match[1]) / StateFolder.STAMP).exists() else None
 
 
 def _kubeconfig(at: Layout, user: str) -> dict[str, str]:

@@ -147,7 +147,9 @@ def cgroup_hierarchies() -> list[Path]:
     if (root / "cgroup.controllers").exists():
         return [root]
     # Links such as cpu → cpu,cpuacct are the same hierarchy twice.
-    return [path for path in sorted(root.iterdir()) if path.is_dir() and not path.is_symlink() and path.name != "unified"]
+    return [
+        path for path in sorted(root.iterdir()) if path.is_dir() and not path.is_symlink() and path.name != "unified"
+    ]
 
 
 def _process_folders() -> list[Path]:

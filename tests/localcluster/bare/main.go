@@ -10,6 +10,13 @@ import (
 	"strings"
 	_ "time/tzdata" // CronJobs and schedules name time zones that the host may not have
 
+	"github.com/coredns/coredns/coremain"
+	_ "github.com/coredns/coredns/plugin/bind" // the plugins that our Corefile names, and no others
+	_ "github.com/coredns/coredns/plugin/cache"
+	_ "github.com/coredns/coredns/plugin/errors"
+	_ "github.com/coredns/coredns/plugin/forward"
+	_ "github.com/coredns/coredns/plugin/kubernetes"
+	_ "github.com/coredns/coredns/plugin/ready"
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/server/v3/etcdmain"
 	"k8s.io/component-base/cli"
@@ -43,6 +50,8 @@ func main() {
 	switch {
 	case name == "etcd":
 		etcdmain.Main(os.Args)
+	case name == "coredns":
+		coremain.Run()
 	case name == "kubectl":
 		if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {
 			kubectlutil.CheckErr(err)
@@ -50,7 +59,7 @@ func main() {
 	case components[name] != nil:
 		os.Exit(cli.Run(components[name]()))
 	default:
-		names := []string{"etcd", "kubectl"}
+		names := []string{"coredns", "etcd", "kubectl"}
 		for component := range components {
 			names = append(names, component)
 		}
@@ -60,5 +69,5 @@ func main() {
 }
 
 func known(name string) bool {
-	return name == "etcd" || name == "kubectl" || components[name] != nil
+	return name == "etcd" || name == "coredns" || name == "kubectl" || components[name] != nil
 }

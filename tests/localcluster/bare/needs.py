@@ -33,7 +33,7 @@ IMAGE_PACKAGES = {"buildah": "buildah", "mmdebstrap": "mmdebstrap"}
 CNI_PACKAGE = "containernetworking-plugins"
 CNI_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"), Path("/usr/libexec/cni"))
 GIB = 1024**3
-LONGEST_STATE_PATH = 60
+LONGEST_STATE_PATH = 68
 """kubelet puts sockets deep under it, and a socket's path has at most 107 characters."""
 
 
@@ -118,7 +118,9 @@ def _build_problems(programs: tuple[binaries.Program, ...]) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     free, wanted = shutil.disk_usage(folder).free, (16 if missing else 8) * GIB
     if free < wanted:
-        problems.append(f"free {(wanted - free) / GIB:.0f} GiB of disk space at {folder}: {wanted // GIB} GiB are needed")
+        problems.append(
+            f"free {(wanted - free) / GIB:.0f} GiB of disk space at {folder}: {wanted // GIB} GiB are needed"
+        )
     return problems
 
 

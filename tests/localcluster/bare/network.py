@@ -123,7 +123,9 @@ def removal(dump: str) -> str:
     lines: list[str] = []
     for table, body in re.findall(r"^\*(\w+)\n(.*?)^COMMIT$", dump, flags=re.MULTILINE | re.DOTALL):
         chains = re.findall(r"^:(KUBE-\S+)", body, flags=re.MULTILINE)
-        rules = re.findall(r"^-A ((?!KUBE-)\S+ .*(?:-j KUBE-\S+|--comment \"?" + NETWORK + r"\b).*)$", body, re.MULTILINE)
+        rules = re.findall(
+            r"^-A ((?!KUBE-)\S+ .*(?:-j KUBE-\S+|--comment \"?" + NETWORK + r"\b).*)$", body, re.MULTILINE
+        )
         if chains or rules:
             deletions = [*(f"-D {rule}" for rule in rules), *(f"-F {chain}" for chain in chains)]
             lines += [f"*{table}", *deletions, *(f"-X {chain}" for chain in chains), "COMMIT"]

@@ -83,7 +83,17 @@ def _issue(folder: Path, identity: Identity) -> None:
     extensions = ["basicConstraints=critical,CA:FALSE", "extendedKeyUsage=clientAuth,serverAuth"]
     if identity.names:
         extensions.append(f"subjectAltName={identity.names}")
-    words = ["openssl", "req", "-x509", "-nodes", *CURVE, "-CA", str(folder / "ca.crt"), "-CAkey", str(folder / "ca.key")]
+    words = [
+        "openssl",
+        "req",
+        "-x509",
+        "-nodes",
+        *CURVE,
+        "-CA",
+        str(folder / "ca.crt"),
+        "-CAkey",
+        str(folder / "ca.key"),
+    ]
     for extension in extensions:
         words += ["-addext", extension]
     run([*words, "-subj", f"{group}/CN={identity.user}", "-days", "3650", *_files(folder, identity.name)])

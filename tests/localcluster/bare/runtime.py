@@ -71,8 +71,10 @@ class Pods:
     def remove(self) -> None:
         self.clear()
         results = Path("/var/lib/cni/results")
-        for result in results.glob(f"{NETWORK}-*"):
-            result.unlink(missing_ok=True)
+        for result in results.glob("*"):
+            # The loopback network has the same name everywhere, but the namespace's path is ours.
+            if result.name.startswith(f"{NETWORK}-") or str(self.layout.run) in result.read_text(errors="replace"):
+                result.unlink(missing_ok=True)
         links = Path("/var/log/containers")
         for link in links.glob("*.log"):
             if str(link.readlink() if link.is_symlink() else "").startswith(str(self.layout.state)):

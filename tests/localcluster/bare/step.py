@@ -7,7 +7,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from .config import kubeconfig
 from .layout import Layout
@@ -45,10 +45,11 @@ class StateFolder:
     layout: Layout
     data_version: str
     name: str = "state"
+    STAMP: ClassVar[str] = "data-version"
 
     @property
     def _stamp(self) -> Path:
-        return self.layout.state / "data-version"
+        return self.layout.state / self.STAMP
 
     def ensure(self) -> str:
         found = self._stamp.read_text() if self._stamp.exists() else None

@@ -39,7 +39,14 @@ class Buildah:
 
     def __init__(self) -> None:
         store = build_store()
-        self._words = ["buildah", "--root", str(store / "root"), "--runroot", str(store / "run"), "--storage-driver=overlay"]
+        self._words = [
+            "buildah",
+            "--root",
+            str(store / "root"),
+            "--runroot",
+            str(store / "run"),
+            "--storage-driver=overlay",
+        ]
 
     def image_id(self, reference: str) -> str | None:
         return next((str(image["id"]) for image in self._images() if reference in (image["names"] or ())), None)
@@ -89,7 +96,15 @@ class Buildah:
 
     def _build_words(self) -> list[str]:
         # chroot: works where containers may not be nested. Nothing is ever pulled: what is needed was made before.
-        return [*self._words, "bud", "--isolation=chroot", "--network=host", "--pull-never", "--layers", "--format=docker"]
+        return [
+            *self._words,
+            "bud",
+            "--isolation=chroot",
+            "--network=host",
+            "--pull-never",
+            "--layers",
+            "--format=docker",
+        ]
 
     def _make_python_image(self, shown: Step) -> None:
         folder = cache_dir() / "images" / "python"

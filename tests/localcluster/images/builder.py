@@ -40,7 +40,9 @@ def stream(words: Sequence[str], log: Path, shown: Step) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
         log.open("w") as copy,
-        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as process,
+        subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        ) as process,
     ):
         assert process.stdout is not None  # noqa: S101 - for the type checker
         for line in process.stdout:

@@ -41,7 +41,9 @@ def forget(repository: str, keep: Sequence[str]) -> None:
     pods = cluster.client(at).request("GET", "/api/v1/pods")["items"]
     used = {container["image"] for pod in pods for container in pod["spec"]["containers"]}
     there = [name for name in run([*_ctr(), "images", "list", "-q"]).split() if name.rpartition(":")[0] == repository]
-    stale = [name for name in there if name not in keep and name.removeprefix("docker.io/") not in used and name not in used]
+    stale = [
+        name for name in there if name not in keep and name.removeprefix("docker.io/") not in used and name not in used
+    ]
     if stale:
         run([*_ctr(), "images", "remove", *stale])
 
