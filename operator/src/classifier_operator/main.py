@@ -3,6 +3,8 @@
 Run with `kopf run --standalone --all-namespaces --liveness=http://0.0.0.0:8080/healthz -m classifier_operator.main`.
 """
 
+import gc
+import logging
 import os
 from typing import Any
 
@@ -38,10 +40,14 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     settings.persistence.diffbase_storage = _NoDiffBase()
     settings.queueing.idle_timeout = 0.5
     settings.watching.chunk_size = 500
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # a line for every event otherwise
     settings.process.ultimate_exiting_timeout = 20
     runtime = await Runtime.connect(Settings.from_environment())
     runtime.start()
     memo[_RUNTIME] = runtime
+    # What is loaded by now stays: without this the collector walks through all of it every few thousand objects.
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @kopf.on.cleanup()

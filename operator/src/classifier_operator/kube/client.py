@@ -6,6 +6,8 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, Self
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio import client as kubernetes_client
@@ -29,14 +31,19 @@ class KubeClient:
         self._api = kubernetes_client.ApiClient(configuration)
 
     @classmethod
-    async def connect(cls, *, connections: int = 200) -> Self:
-        """Connects with the pod's service account where there is one, else with the kubeconfig (KUBECONFIG)."""
+    async def connect(cls, *, connections: int = 200, kubeconfig: str | None = None) -> Self:
+        """Connects with the kubeconfig named, else the pod's service account, else the kubeconfig of KUBECONFIG."""
         configuration = kubernetes_client.Configuration()
-        if os.environ.get("KUBERNETES_SERVICE_HOST"):
+        if kubeconfig is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
             kubernetes_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
-            await kubernetes_config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            await kubernetes_config.load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=kubeconfig, client_configuration=configuration
+            )
         configuration.connection_pool_maxsize = connections
+        configuration.proxy = configuration.proxy or _proxy(configuration.host)
+        # With trust_env aiohttp would look for a proxy and a netrc anew, in a thread, for every request.
+        configuration.client_session_kwargs = {"trust_env": False}
         return cls(configuration)
 
     async def close(self) -> None:
@@ -99,19 +106,23 @@ class KubeClient:
         content_type: str,
         limit: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
-        # The body goes past param_serialize, which would walk all of it for models that are not there.
-        _, url, headers, _, _ = await self._api.param_serialize(
-            method,
-            path,
-            query_params=list((query or {}).items()),
-            header_params={"Accept": "application/json", "Content-Type": content_type},
-            auth_settings=["BearerToken"],
-        )
+        # Not by call_api, which walks all of the body for generated models that are not there.
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, None)
+        url = f"{self._api.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
         answer = await self._api.rest_client.request(  # type: ignore[no-untyped-call]
             method, url, headers=headers, body=body, _request_timeout=limit
         )
         response: aiohttp.ClientResponse = answer.response
         return response
+
+
+def _proxy(address: str) -> str | None:
+    """The proxy that the environment names for the API server, if any."""
+    parts = urlsplit(address)
+    if not parts.hostname or proxy_bypass(parts.hostname):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[Json]:

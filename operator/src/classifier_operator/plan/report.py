@@ -19,6 +19,8 @@ MAX_WARNINGS: Final = 20
 MAX_METRICS: Final = 64
 _LABEL_LENGTH: Final = 256
 _METRIC_LENGTH: Final = 64
+_LARGEST: Final = 2.0**53
+_LONGEST_SECONDS: Final = 365 * 86400.0
 _SCORES: Final = ("sampleMatchCombined", "accuracy", "macroF1")
 
 
@@ -33,11 +35,15 @@ def duration_for_people(seconds: float) -> str:
 
 
 def _count(value: float | None) -> int | None:
-    return None if value is None or not math.isfinite(value) or value < 0 else int(value)
+    return None if value is None or not math.isfinite(value) or not 0 <= value <= _LARGEST else int(value)
 
 
-def _figure(value: float | None, digits: int) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(f"%.{digits}g" % value)
+def _figure(value: float | None, digits: int, *, least: float = -_LARGEST) -> float | None:
+    return (
+        None
+        if value is None or not math.isfinite(value) or not least <= value <= _LARGEST
+        else float(f"%.{digits}g" % value)
+    )
 
 
 def progress_status(reported: ReportedProgress | None, before: Progress | None, now: datetime) -> Progress | None:
@@ -46,7 +52,7 @@ def progress_status(reported: ReportedProgress | None, before: Progress | None, 
         return before
     percent = _count(reported.percent)
     left = reported.seconds_left
-    left = None if left is None or not math.isfinite(left) or left < 0 else left
+    left = None if left is None or not math.isfinite(left) or not 0 <= left <= _LONGEST_SECONDS else left
     figures = {
         "percent": None if percent is None else min(percent, 100),
         "epoch": _count(reported.epoch),
@@ -54,8 +60,8 @@ def progress_status(reported: ReportedProgress | None, before: Progress | None, 
         "step": _count(reported.step),
         "steps": _count(reported.steps),
         "loss": _figure(reported.loss, 4),
-        "samples_per_second": _figure(reported.samples_per_second, 3),
-        "tokens_per_second": _figure(reported.tokens_per_second, 3),
+        "samples_per_second": _figure(reported.samples_per_second, 3, least=0),
+        "tokens_per_second": _figure(reported.tokens_per_second, 3, least=0),
     }
     if before is not None and all(getattr(before, name) == value for name, value in figures.items()):
         return before
@@ -63,13 +69,9 @@ def progress_status(reported: ReportedProgress | None, before: Progress | None, 
         **figures,
         display=None if percent is None else f"{min(percent, 100)}%",
         eta=None if left is None else duration_for_people(left),
-        estimated_completion_time=None if left is None else _soon(now, left),
+        estimated_completion_time=None if left is None else now + timedelta(seconds=left),
         update_time=now,
     )
-
-
-def _soon(now: datetime, seconds: float) -> datetime:
-    return now + timedelta(seconds=min(seconds, 10 * 365 * 86400))
 
 
 def finished_progress(before: Progress | None, now: datetime) -> Progress:

@@ -87,11 +87,8 @@ def _without_job(observed: TrainingObserved) -> TrainingPlan:
     if child is not None:
         text = f"Job {child.name} is being deleted; another is made when it is gone"
         return TrainingPlan(_status(observed, "Pending", text, conditions.reconciling("JobDeleted", text)))
-    actions: list[TrainingAction] = []
-    claim = made_claim(job)
-    if claim is not None and observed.claim is None:
-        actions.append(CreateClaim(claim))
     suspended = bool(job.spec.suspend)
+    actions = _claim_first(observed, suspended)
     name = names.job_name(job.metadata.name, job.metadata.uid)
     actions.append(CreateJob(name, output_uri(job), suspended))
     text = f"making Job {name}"
@@ -100,10 +97,16 @@ def _without_job(observed: TrainingObserved) -> TrainingPlan:
     )
 
 
+def _claim_first(observed: TrainingObserved, suspended: bool) -> list[TrainingAction]:
+    """The claim is made when the Job may run: one that waits in a queue takes no storage."""
+    claim = made_claim(observed.job)
+    return [CreateClaim(claim)] if claim is not None and observed.claim is None and not suspended else []
+
+
 def _with_job(observed: TrainingObserved, child: JobView) -> TrainingPlan:
     job = observed.job
-    actions: list[TrainingAction] = []
     wanted = bool(job.spec.suspend)
+    actions = _claim_first(observed, wanted) if child.suspended else []
     if child.suspended != wanted:
         actions.append(SuspendJob(child.name, child.uid, wanted))
     spent = activity(job.status, child, observed.now)

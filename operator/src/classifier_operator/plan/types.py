@@ -1,8 +1,7 @@
 """What is observed and what is decided: frozen values, so that a decision can be tested without a cluster."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
 
 from classifier_operator.api.deployment import DeploymentStatus
 from classifier_operator.api.kinds import ClassifierDeployment, ClassifierTrainingJob
@@ -226,19 +225,20 @@ class ProbeService:
 TrainingAction = CreateClaim | CreateJob | SuspendJob | DeleteJob | DeleteTrainingJob
 DeploymentAction = ApplyDeployment | ScaleToZero | ApplyService | ProbeService
 
-A = TypeVar("A")
-S = TypeVar("S", TrainingJobStatus, DeploymentStatus)
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """A decision about a training job: what to say, what to do, and when (in seconds) to look again at the latest."""
+
+    status: TrainingJobStatus
+    actions: tuple[TrainingAction, ...] = ()
+    again_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Plan(Generic[A, S]):
-    """A decision: what to do, what to say, and when to look again at the latest."""
+class DeploymentPlan:
+    """A decision about a deployment: what to say, what to do, and when (in seconds) to look again at the latest."""
 
-    status: S
-    actions: tuple[A, ...] = ()
-    again_after: float | None = field(default=None)
-    """Seconds."""
-
-
-TrainingPlan = Plan[TrainingAction, TrainingJobStatus]
-DeploymentPlan = Plan[DeploymentAction, DeploymentStatus]
+    status: DeploymentStatus
+    actions: tuple[DeploymentAction, ...] = ()
+    again_after: float | None = None

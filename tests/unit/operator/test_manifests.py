@@ -1,0 +1,145 @@
+"""Manifests, word for word. With WRITE_GOLDEN=1 they are written anew: look at the difference."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from classifier_operator.api import names
+from classifier_operator.manifests.claim import output_claim
+from classifier_operator.manifests.deployment import server_deployment
+from classifier_operator.manifests.job import training_job as job_manifest
+from classifier_operator.manifests.service import server_service
+from classifier_operator.wire.errors import WireError
+from support.builders import UID, deployment, training_job
+
+GOLDEN = Path(__file__).resolve().parents[2] / "data" / "golden" / "manifests"
+IMAGE = "classifier-operator/trainer:1"
+POD_TEMPLATE = {
+    "metadata": {
+        "labels": {"team": "nlp", "app.kubernetes.io/managed-by": "someone-else"},
+        "annotations": {"note": "x"},
+    },
+    "spec": {
+        "nodeSelector": {"gpu": "h100"},
+        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+        "priorityClassName": "low",
+        "imagePullSecrets": [{"name": "pull"}],
+        "env": [
+            {"name": "HTTPS_PROXY", "value": "http://proxy:3128"},
+            {"name": "HOME", "value": "/root"},
+            {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+        ],
+        "volumes": [
+            {"name": "certificates", "configMap": {"name": "ca"}},
+            {"name": "output", "emptyDir": {}},
+        ],
+        "volumeMounts": [{"name": "certificates", "mountPath": "/certificates", "readOnly": True}],
+    },
+}
+
+
+def job(**spec: Any) -> dict[str, Any]:
+    made = training_job(**spec)
+    return job_manifest(
+        made, name=names.job_name("news", UID), output_uri="pvc://news-output", suspended=False, image=IMAGE
+    )
+
+
+def served(replicas: int = 1, uri: str = "file:///model", **spec: Any) -> dict[str, Any]:
+    checkpoint, base = ("epoch-3", "pvc://smollm2/model") if uri.startswith("pvc://r8") else (None, None)
+    return server_deployment(
+        deployment(**spec),
+        replicas=replicas,
+        model_uri=uri,
+        checkpoint=checkpoint,
+        base_model_uri=base,
+        image="classifier-operator/server:1",
+    )
+
+
+CASES = {
+    "job-least": lambda: job(),
+    "job-full": lambda: job(
+        baseModel={"uri": "pvc://smollm2/model", "secretName": "hub"},
+        taskType="Multiclass",
+        trainDataset={"configMap": {"name": "r8", "key": "train.jsonl"}},
+        testDataset={"uri": "pvc://smollm2/test.jsonl"},
+        hyperparameters={"epochs": 2, "learningRate": 2e-4, "lora": {"rank": 8}},
+        output={"ifExists": "Fail"},
+        resources={"limits": {"nvidia.com/gpu": 1, "memory": "16Gi"}, "requests": {"cpu": "500m"}},
+        backoffLimit=0,
+        image="mine:2",
+        podTemplate=POD_TEMPLATE,
+    ),
+    "claim-least": lambda: output_claim(training_job(), name="news-output"),
+    "claim-full": lambda: output_claim(
+        training_job(
+            output={
+                "claim": {
+                    "size": "50Gi",
+                    "storageClassName": "fast",
+                    "accessModes": ["ReadWriteMany"],
+                    "whenDeleted": "Delete",
+                }
+            }
+        ),
+        name="news-output",
+    ),
+    "deployment-least": lambda: served(),
+    "deployment-full": lambda: served(
+        replicas=3,
+        uri="pvc://r8-output/checkpoints/epoch-3",
+        startupTimeout="90s",
+        updateStrategy="Recreate",
+        server={"maxLength": 256, "maxBatchTokens": "Auto", "maxQueue": 64, "precision": "Float32"},
+        resources={"limits": {"memory": "4Gi"}},
+        podTemplate=POD_TEMPLATE,
+    ),
+    "service-least": lambda: server_service(deployment()),
+    "service-full": lambda: server_service(
+        deployment(service={"type": "NodePort", "port": 8000, "annotations": {"a": "b"}})
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden(name: str) -> None:
+    manifest, path = CASES[name](), GOLDEN / f"{name}.yaml"
+    if os.environ.get("WRITE_GOLDEN"):
+        path.write_text(yaml.safe_dump(manifest, sort_keys=False, width=120))
+    assert yaml.safe_load(path.read_text()) == manifest
+
+
+def test_every_golden_file_has_a_case() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.yaml")} == set(CASES)
+
+
+def test_one_claim_is_one_volume() -> None:
+    manifest = job(baseModel={"uri": "pvc://data/model"}, trainDataset={"uri": "pvc://data/train.jsonl"})
+    pod = manifest["spec"]["template"]["spec"]
+    assert [each["name"] for each in pod["volumes"] if "persistentVolumeClaim" in each] == ["output", "base-model"]
+    mounts = {each["mountPath"]: each["name"] for each in pod["containers"][0]["volumeMounts"]}
+    assert mounts["/inputs/train"] == mounts["/inputs/base-model"] == "base-model"
+
+
+def test_the_output_is_writable_also_on_a_claim_that_is_read() -> None:
+    made = training_job(baseModel={"uri": "pvc://all/model"}, output={"claim": {"name": "all", "path": "runs/1"}})
+    manifest = job_manifest(made, name="x", output_uri="pvc://all/runs/1", suspended=False, image=IMAGE)
+    mounts = manifest["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+    assert {each["mountPath"]: each.get("readOnly", False) for each in mounts} == {
+        "/output": False,
+        "/inputs/base-model": True,
+        "/tmp": False,
+    }
+
+
+def test_a_configuration_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The bounds of the schema leave room; this is for the day when they do not.
+    monkeypatch.setattr("classifier_operator.wire.model.MAX_BYTES", 100)
+    with pytest.raises(WireError, match="at most 100 are possible: shorten it"):
+        job()
