@@ -69,6 +69,7 @@ class ModelFolder:
                 "train one from it first."
             )
         ensure_pad_token(model.config, self.load_tokenizer())
+        model.config.get_text_config().use_cache = False  # keys and values for texts to come: a classifier has none
         module: torch.nn.Module = model  # transformers hides the types of to() and eval() behind its decorators
         module.to(dtype or torch.float32).eval()
         return model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ def load_backbone(
     head_name, head = _find_head(model, len(config.id2label or {}), uri)
     modules = sorted(_modules_of(new | {f"{head_name}.weight"}, uri))
     head.float()
+    model.config.get_text_config().use_cache = False  # a classifier reads a text once
     return Backbone(model, tokenizer, head, head_name, modules, stored, length, uri)
 
 
@@ -70,6 +72,8 @@ def quiet_libraries() -> None:
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.getLogger("transformers").setLevel(logging.ERROR)
+    # peft 0.21 still asks for a name that transformers 5.23 has renamed.
+    warnings.filterwarnings("ignore", category=FutureWarning, message=".*is_gradient_checkpointing.*")
 
 
 def _set_labels(config: PretrainedConfig, task: Task, labels: list[str]) -> None:

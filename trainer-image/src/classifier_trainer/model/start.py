@@ -10,7 +10,7 @@ from classifier_trainer.model.closed_form import LinearHead
 
 
 def closed_form_head(
-    features: npt.NDArray[np.float32],
+    features: npt.ArrayLike,
     targets: npt.NDArray[np.float64],
     *,
     exclusive: bool,

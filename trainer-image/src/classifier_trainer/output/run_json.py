@@ -76,14 +76,16 @@ def finished_run(folder: Path, digest: str, name: str, if_exists: Literal["Reuse
             )
         if if_exists == "Fail":
             raise UserError(
-                f"output: '{name}' holds {whose}, finished {when}: write another path, or ifExists Reuse to take it over."
+                f"output: '{name}' holds {whose}, finished {when}: write another path, "
+                "or ifExists Reuse to take it over."
             )
         if (folder / MODEL).is_dir():
             return found
         return None  # somebody removed its model: it is made again
     if found.get("digest") != digest:
         raise UserError(
-            f"output: '{name}' holds {whose} with another configuration, not finished: write another path, or delete it."
+            f"output: '{name}' holds {whose} with another configuration, not finished: "
+            "write another path, or delete it."
         )
     return None
 

@@ -25,4 +25,4 @@ def factor(scheduler: Literal["Linear", "Cosine", "Constant"], update: int, upda
 def default_learning_rate(width: int) -> float:
     """LoRA's rate by the width of the backbone: 5e-4 at 576, 2e-4 at 2560, a power law between and beyond."""
     exponent = math.log(5e-4 / 2e-4) / math.log(2560 / 576)
-    return min(1e-3, max(5e-5, 5e-4 * (576 / width) ** exponent))
+    return min(1e-3, max(5e-5, 5e-4 * float((576 / width) ** exponent)))
