@@ -10,7 +10,7 @@ import pytest
 
 from support import install, kube
 from support.claim import fill_claim, folder_files
-from support.tiny_models import write_tiny_model
+from support.server_models import llama_folder
 
 
 @pytest.fixture(scope="session")
@@ -37,10 +37,10 @@ def namespace() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def models(namespace: str, references: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A claim called `models` with random tiny models: `tiny` is whole, `mute` has no tokenizer."""
+    """A claim called `models` with random tiny Llamas: `tiny` is whole, `mute` has no tokenizer."""
     folder: Path = tmp_path_factory.mktemp("models")
-    write_tiny_model(folder / "tiny")
-    write_tiny_model(folder / "mute")
+    for name in ("tiny", "mute"):
+        llama_folder(folder / name, suffix=None)
     for path in (folder / "mute").glob("*token*"):
         path.unlink()
     fill_claim("models", folder_files(folder, "."), image=references["trainer"], namespace=namespace, size="1Gi")
