@@ -1,4 +1,7 @@
-"""The local cluster that demo, tests and benchmarks run on. Standard library only: it works before anything is installed."""
+"""The local cluster that demo, tests and benchmarks run on.
+
+Standard library only: it works before anything is installed.
+"""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python3 tests/localcluster",
-        description="A Kubernetes cluster for demo, tests and benchmarks: kind where a Docker engine answers, else a real"
-        " node on this machine, built from Go modules. Needs nothing but Python 3.11 and says what else is missing.",
+        description="A Kubernetes cluster for demo, tests and benchmarks: kind where a Docker engine answers, else a"
+        " real node on this machine, built from Go modules. Needs only Python 3.11 to start and says what else is missing.",
         epilog="Everything lies under $CLASSIFIER_CACHE (~/.cache/classifier-operator).",
     )
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from .bare.cluster_objects import GPUS
+from .bare.layout import GPUS
 from .errors import ClusterError
 from .paths import state_dir
 from .progress import step

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from . import providers
 from .bare.machine import marked_processes
 from .bare.runtime import SHIM
@@ -30,5 +32,5 @@ def show() -> None:
         return
     say(f"  kubeconfig {path}")
     say(f"  kubectl    {providers.tool('kubectl')}")
-    words = [providers.tool("kubectl"), f"--kubeconfig={path}", "get", "nodes", "--request-timeout=5s"]
-    say(run([*words, "--output=wide"]).rstrip())
+    words: list[str | Path] = [providers.tool("kubectl"), f"--kubeconfig={path}", "--request-timeout=5s"]
+    say(run([*words, "get", "nodes", "--output=wide"]).rstrip())

@@ -104,8 +104,8 @@ def check_reach() -> None:
     version = run(["go", "list", "-m", "-f", "{{.Version}}", REACH], cwd=SOURCES, timeout=60).strip()
     if not succeeds(["go", "mod", "download", f"{REACH}@{version}"], timeout=30):
         raise ClusterError(
-            "The Go module proxy cannot be reached, and the cluster's programs are not built yet: connect to the network"
-            f" (or set GOPROXY), or take over {cache_dir() / 'bin'} from a machine that has them"
+            "The Go module proxy cannot be reached, and the cluster's programs are not built yet: connect to the"
+            f" network (or set GOPROXY), or take over {cache_dir() / 'bin'} from a machine that has them"
         )
 
 
@@ -140,7 +140,7 @@ def _run_go(words: list[str], target: Path, shown: Step) -> None:
     with subprocess.Popen(
         words, cwd=SOURCES, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
-        assert process.stderr is not None  # noqa: S101 - for the type checker
+        assert process.stderr is not None
         fetched = compiled = 0
         for line in process.stderr:
             lines.append(line)

@@ -16,8 +16,8 @@ from .layout import DOMAIN, HOST, Layout
 from .machine import cgroups, link_exists, marked_processes, mounts_under
 from .network import KernelSettings, Links, Rules
 from .pki import Certificates
-from .process import Component
 from .probes import dns_answers, http_ok, port_open
+from .process import Component
 from .runtime import PauseImage, PodCgroup, Pods, containerd_answers
 from .step import Kubeconfig, StateFolder, Step, write
 

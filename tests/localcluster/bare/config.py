@@ -1,4 +1,4 @@
-"""The components' configuration files as text: pure functions of the layout, compared with golden files in the tests."""
+"""The components' configuration files as text: pure functions of the layout, each with a golden file in the tests."""
 
 from __future__ import annotations
 

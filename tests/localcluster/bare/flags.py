@@ -1,4 +1,4 @@
-"""The components' command lines: pure functions of the layout, compared with golden files in the tests."""
+"""The components' command lines: pure functions of the layout, with golden files in the tests."""
 
 from __future__ import annotations
 

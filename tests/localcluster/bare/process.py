@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -67,7 +66,7 @@ class Component:
     def _start(self) -> int:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists():
-            os.replace(self.log, self.log.with_suffix(".log.before"))
+            self.log.replace(self.log.with_suffix(".log.before"))
         mark = Mark(self.layout.kind, self.name, self.digest(), self.layout.state)
         environment = {
             "PATH": f"{self.layout.programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

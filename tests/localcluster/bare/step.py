@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,10 @@ from .layout import Layout
 
 
 class Step(Protocol):
-    """One thing that must be so on a machine with a cluster. `up` ensures all in order, `down` removes them backwards."""
+    """One thing that must be so on a machine with a cluster.
+
+    `up` ensures all in order, `down` removes them backwards.
+    """
 
     @property
     def name(self) -> str: ...
@@ -35,7 +37,7 @@ def write(path: Path, text: str, mode: int = 0o600) -> None:
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(text)
     partial.chmod(mode)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class StateFolder:
 
 @dataclass(frozen=True)
 class Kubeconfig:
-    """The file for users, with the administrator's credentials inside. It is there only while the API server answers."""
+    """The file for users, with the administrator's credentials inside; it goes before the API server does."""
 
     layout: Layout
     name: str = "kubeconfig"

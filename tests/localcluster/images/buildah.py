@@ -7,13 +7,15 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
+from typing import IO, Any
 
 from ..errors import ClusterError
 from ..paths import build_store, cache_dir
 from ..progress import Step, step
 from ..shell import run
+from .archive import pack
 from .builder import stream
 from .contexts import Plan
 
@@ -71,8 +73,13 @@ class Buildah:
             words.append(f"--build-arg={name}={value}")
         stream([*words, str(plan.context)], cache_dir() / "logs" / f"image-{plan.image.name}.log", shown)
 
-    def save_command(self, reference: str) -> list[str]:
-        return [*self._words, "push", "--quiet", reference, f"docker-archive:/dev/stdout:{reference}"]
+    def save(self, reference: str, present: Container[str], sink: IO[bytes]) -> None:
+        folder = cache_dir() / "images" / "pushed"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        run([*self._words, "push", "--quiet", "--disable-compression", reference, f"dir:{folder}"])
+        pack(folder, reference, present, sink)
+        shutil.rmtree(folder)
 
     def tags(self, repository: str) -> list[str]:
         named = [
@@ -89,9 +96,9 @@ class Buildah:
         if sum(not image["names"] for image in self._images()) > KEEP_DANGLING:
             run([*self._words, "rmi", "--prune"])
 
-    def _images(self) -> list[dict[str, object]]:
+    def _images(self) -> list[dict[str, Any]]:
         """Every image of the store. Buildah 1.28 prints an empty store as nothing at all."""
-        found: list[dict[str, object]] = json.loads(run([*self._words, "images", "--all", "--json"]) or "null") or []
+        found: list[dict[str, Any]] = json.loads(run([*self._words, "images", "--all", "--json"]) or "null") or []
         return [{"names": None, **image} for image in found]
 
     def _build_words(self) -> list[str]:

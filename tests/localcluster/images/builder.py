@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from ..errors import ClusterError
 from ..progress import Step
@@ -25,8 +25,11 @@ class Builder(Protocol):
     def build(self, plan: Plan, wheels: Path | None, shown: Step) -> None:
         """Build one image; `wheels` is a folder for pip to look into."""
 
-    def save_command(self, reference: str) -> list[str]:
-        """The command that writes an image to stdout as `docker save` does."""
+    def save(self, reference: str, present: Container[str], sink: IO[bytes]) -> None:
+        """Write an image as an archive that containerd imports; blobs that are `present` there may be left out.
+
+        `present` are the hex SHA-256 of the receiver's blobs.
+        """
 
     def tags(self, repository: str) -> list[str]:
         """The references of one repository in the store, the newest first."""
@@ -44,7 +47,7 @@ def stream(words: Sequence[str], log: Path, shown: Step) -> None:
             words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         ) as process,
     ):
-        assert process.stdout is not None  # noqa: S101 - for the type checker
+        assert process.stdout is not None
         for line in process.stdout:
             copy.write(line)
             copy.flush()

@@ -13,8 +13,8 @@ from ..paths import cache_dir
 from ..progress import step
 from ..providers import Provider
 from . import node_store
-from .builder import Builder
 from .buildah import Buildah
+from .builder import Builder
 from .contexts import IMAGES, PREFIX, Plan, plan, qualified, stage
 from .docker import Docker
 
@@ -85,7 +85,7 @@ def _load_one(provider: Provider, builder: Builder, reference: str, identity: st
         return "loaded"
     if node_store.image_id(reference) == identity:
         return "is there"
-    node_store.take_in(builder.save_command(reference), reference, identity)
+    node_store.take_in(builder, reference, identity)
     repository = reference.rpartition(":")[0]
     if repository.startswith(f"docker.io/{PREFIX}/"):
         node_store.forget(repository, builder.tags(repository)[:KEEP])

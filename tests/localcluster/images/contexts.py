@@ -117,7 +117,7 @@ def _stage_one(folder: Path, target: Path) -> None:
 
 
 def qualified(reference: str) -> str:
-    """A reference with its registry, as container runtimes write it: docker.io where none is named, latest as the tag."""
+    """A reference as container runtimes write it: with its registry (docker.io where none is named) and its tag."""
     first, slash, _ = reference.partition("/")
     if not slash:
         reference = f"docker.io/library/{reference}"

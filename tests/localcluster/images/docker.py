@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Container, Sequence
 from pathlib import Path
+from typing import IO
 
 from ..errors import ClusterError
 from ..paths import cache_dir
 from ..progress import Step, say
-from ..shell import run
+from ..shell import run, tail
 from .builder import stream
 from .contexts import Plan, qualified
 
@@ -33,8 +35,11 @@ class Docker:
             words += ["--build-arg", f"{name}={value}"]
         stream([*words, str(plan.context)], cache_dir() / "logs" / f"image-{plan.image.name}.log", shown)
 
-    def save_command(self, reference: str) -> list[str]:
-        return ["docker", "save", reference]
+    def save(self, reference: str, present: Container[str], sink: IO[bytes]) -> None:
+        del present  # docker writes an image whole or not at all
+        done = subprocess.run(["docker", "save", reference], stdout=sink, stderr=subprocess.PIPE, check=False)
+        if done.returncode != 0:
+            raise ClusterError(f"docker save failed:\n{tail(done.stderr.decode(errors='replace'))}")
 
     def tags(self, repository: str) -> list[str]:
         # Docker lists the newest first.

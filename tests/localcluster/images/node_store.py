@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Container, Sequence
+from contextlib import suppress
 
 from ..bare import cluster
 from ..bare.runtime import ctr
 from ..errors import ClusterError
 from ..shell import run, tail
+from .builder import Builder
 
 LABEL = "localcluster/image-id"
 """containerd's own ids differ from the builder's after an import, so the builder's is kept as a label."""
@@ -22,17 +25,35 @@ def image_id(reference: str) -> str | None:
     return match[1] if match else None
 
 
-def take_in(save: Sequence[str], reference: str, identity: str) -> None:
-    """Pipe an image from the builder's store into the node."""
-    with subprocess.Popen(save, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=False) as source:
-        sink = subprocess.run(
-            [*_ctr(), "images", "import", "-"], stdin=source.stdout, capture_output=True, text=True, check=False
-        )
-        assert source.stderr is not None  # noqa: S101 - for the type checker
-        complaint = source.stderr.read().decode(errors="replace")
-    if source.returncode != 0 or sink.returncode != 0:
-        raise ClusterError(f"{reference} could not be loaded:\n{tail(complaint + sink.stderr)}")
+def take_in(builder: Builder, reference: str, identity: str) -> None:
+    """Send an image from the builder's store into the node, without the layers that the node has."""
+    try:
+        _send(builder, reference, _blobs())
+    except ClusterError:
+        _send(builder, reference, ())  # containerd may have collected a layer meanwhile
     run([*_ctr(), "images", "label", reference, f"{LABEL}={identity}"])
+
+
+def _send(builder: Builder, reference: str, present: Container[str]) -> None:
+    words = [*_ctr(), "images", "import", "-"]
+    with (
+        tempfile.TemporaryFile() as output,
+        subprocess.Popen(words, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT) as process,
+    ):
+        assert process.stdin is not None
+        with suppress(BrokenPipeError), process.stdin as sink:
+            builder.save(reference, present, sink)
+        process.wait()
+        output.seek(0)
+        said = output.read().decode(errors="replace")
+    if process.returncode != 0:
+        raise ClusterError(f"{reference} could not be loaded:\n{tail(said)}")
+
+
+def _blobs() -> set[str]:
+    """The blobs of the node's containerd, by hex SHA-256."""
+    folder = cluster.layout().state / "containerd" / "io.containerd.content.v1.content" / "blobs" / "sha256"
+    return {blob.name for blob in folder.iterdir()} if folder.is_dir() else set()
 
 
 def forget(repository: str, keep: Sequence[str]) -> None:
@@ -40,12 +61,20 @@ def forget(repository: str, keep: Sequence[str]) -> None:
     at = cluster.layout()
     pods = cluster.client(at).request("GET", "/api/v1/pods")["items"]
     used = {container["image"] for pod in pods for container in pod["spec"]["containers"]}
-    there = [name for name in run([*_ctr(), "images", "list", "-q"]).split() if name.rpartition(":")[0] == repository]
-    stale = [
-        name for name in there if name not in keep and name.removeprefix("docker.io/") not in used and name not in used
-    ]
+    images = _images()
+    stale = [name for name in images if name.rpartition(":")[0] == repository and name not in keep]
+    stale = [name for name in stale if name not in used and name.removeprefix("docker.io/") not in used]
+    digests = {images[name] for name in stale} - {images[name] for name in images if name in keep}
+    # The kubelet's side of containerd names each image once more, by its id; as long as that is there its layers are.
+    ids = [name for name, digest in images.items() if digest in digests and name.startswith("sha256:")]
     if stale:
-        run([*_ctr(), "images", "remove", *stale])
+        run([*_ctr(), "images", "remove", *stale, *ids])
+
+
+def _images() -> dict[str, str]:
+    """The node's images: name → digest of the manifest."""
+    rows = [line.split() for line in run([*_ctr(), "images", "list"]).splitlines()[1:]]
+    return {row[0]: row[2] for row in rows}
 
 
 def _ctr() -> list[str]:

@@ -1,4 +1,6 @@
-"""The bare node for real: up, down, cut off, and another clone's. Destroys the running cluster, so it must be asked for:
+"""The bare node for real: up, down, cut off, and another clone's.
+
+Destroys the running cluster, so it must be asked for:
 
 CLASSIFIER_TEST_DOWN=1 pytest tests/unit/localcluster -m e2e
 """
@@ -17,8 +19,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import localcluster
 import pytest
+
+import localcluster
 from localcluster.bare.layout import HOST
 from localcluster.bare.machine import marked_processes, mounts_under, pod_processes, wait_gone
 from localcluster.bare.probes import dns_answers
@@ -96,7 +99,12 @@ CLAIM = json.dumps(
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
     }
 )
-SERVE = "import http.server as h; open('/data/mark', 'a').write('x'); print('serving'); h.test(h.SimpleHTTPRequestHandler, port=8080)"
+SERVE = """
+import http.server
+open('/data/mark', 'a').write('x')
+print('serving')
+http.server.test(http.server.SimpleHTTPRequestHandler, port=8080)
+"""
 
 
 def start_pod() -> None:
