@@ -65,6 +65,7 @@ def merge_adapter(model: nn.Module, folder: Path) -> set[str]:
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
+    from transformers.pytorch_utils import Conv1D
 
     config = read_adapter_config(folder)
     try:
@@ -87,8 +88,11 @@ def merge_adapter(model: nn.Module, folder: Path) -> set[str]:
         for name, tensor in whole.items():
             _assign(parameters.get(name, buffers.get(name)), tensor, name)
         for module, sides in factors.items():
+            delta = _delta(sides, module)
             weight = parameters.get(f"{module}.weight")
-            _add(weight, _delta(sides, module), _scale(config, module), module)
+            if weight is not None and isinstance(model.get_submodule(module), Conv1D):
+                delta = delta.T  # GPT-2's layers keep their weight as [in, out]
+            _add(weight, delta, _scale(config, module), module)
     return set(whole)
 
 
@@ -109,8 +113,6 @@ def _delta(sides: Mapping[str, torch.Tensor], module: str) -> torch.Tensor:
 
 
 def _add(weight: torch.Tensor | None, delta: torch.Tensor, scale: float, module: str) -> None:
-    if weight is not None and weight.shape != delta.shape and weight.shape == delta.shape[::-1]:
-        delta = delta.T  # Conv1D of GPT-2 keeps its weight as [in, out]
     if weight is None or weight.shape != delta.shape:
         raise UserError(
             f"the checkpoint's adapter does not fit the base model at '{module}': use the base it was trained from."
