@@ -75,6 +75,7 @@ def pipeline(config: RunConfig, tracker: Tracker) -> None:
         if _take_over(finished_run(output, digest, uri, config.output.if_exists), tracker):
             return
         clear(output)
+        record = new_run(digest, config.as_set())
         for field in config.hyperparameters.without_effect():
             tracker.warn(f"hyperparameters.{field} has no effect with method HeadOnly")
         compute = find_compute(config.hyperparameters.precision)
@@ -82,7 +83,6 @@ def pipeline(config: RunConfig, tracker: Tracker) -> None:
         dataset = stages.read_data(config, tracker)
         path, backbone = stages.load_model(config, dataset, compute, tracker)
         prepared = stages.prepare(config, dataset, path, backbone, compute, tracker)
-        record = new_run(digest, config.as_set())
         record |= {
             "task": dataset.task,
             "labels": dataset.labels,

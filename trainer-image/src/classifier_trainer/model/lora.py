@@ -16,7 +16,7 @@ from transformers.pytorch_utils import Conv1D
 
 from classifier_trainer.compute import Compute
 from classifier_trainer.errors import UserError
-from classifier_trainer.model.load import Backbone
+from classifier_trainer.model.load import PEFT_HEADS, Backbone
 
 _SHORT = 256
 """Tokens of the longest row up to which plain attention is the faster one on a CPU."""
@@ -58,7 +58,8 @@ def add_adapter(
         lora_dropout=dropout,
         target_modules=chosen,
         exclude_modules=_exclude(chosen, backbone.new_modules, linear),
-        modules_to_save=backbone.new_modules,
+        # peft adds these two itself.
+        modules_to_save=[name for name in backbone.new_modules if name not in PEFT_HEADS] or None,
     )
     model = get_peft_model(backbone.model, config)
     # The head would stay in the backbone's bf16, in which small updates vanish.

@@ -23,7 +23,7 @@ CANDIDATES = (DEFAULT, f"{PROMPT}\nIn one word:", f"{PROMPT}\nCategory:", f"{PRO
 """Neutral as to the task; the last carries no language. The default comes first."""
 MAX_ROWS = 1000
 _CHECKED = 3
-_SAME = 0.02
+_SAME = 0.05
 """Largest relative difference between features by way of the cache and plain ones (bf16 rounds differently)."""
 
 Features = npt.NDArray[np.float32]
