@@ -21,21 +21,29 @@ class OperatorProcess:
 
     def __init__(self, kubeconfig: Path, log: Path, **settings: object) -> None:
         self._log = log
-        environment = {
+        self._environment = {
             **{name: text for name, text in os.environ.items() if not name.startswith(("CLASSIFIER_", "KUBERNETES_"))},
             "KUBECONFIG": str(kubeconfig),
             "PYTHONPATH": str(ROOT / "operator" / "src"),
             "CLASSIFIER_METRICS_PORT": "0",
             **{f"CLASSIFIER_{name.upper()}": str(value) for name, value in settings.items()},
         }
+        self.process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
         command = [
             *(sys.executable, "-m", "kopf", "run", "--standalone", "--all-namespaces"),
             *("-m", "classifier_operator.main"),
         ]
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                command, env=environment, cwd=log.parent, stdout=output, stderr=subprocess.STDOUT
+        with self._log.open("ab") as output:
+            return subprocess.Popen(
+                command, env=self._environment, cwd=self._log.parent, stdout=output, stderr=subprocess.STDOUT
             )
+
+    def restart(self) -> None:
+        """A new process in place of one that has ended."""
+        assert not self.alive
+        self.process = self._start()
 
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

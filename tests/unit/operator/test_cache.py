@@ -67,9 +67,9 @@ def test_a_finished_list_removes_what_it_does_not_contain(store: Store, changes:
     for version, name in ((1, "stays"), (2, "gone"), (30, "made after the list")):
         store.put(an_object(version, name))
     changes.clear()
-    assert not store.complete
+    assert not store.complete.is_set()
     store.finish_list({("ns", "stays")}, 20)
-    assert store.complete
+    assert store.complete.is_set()
     assert {value["metadata"]["name"] for value in store.values()} == {"stays", "made after the list"}
     assert changes == [(2, None)]
 

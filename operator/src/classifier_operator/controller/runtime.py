@@ -33,7 +33,6 @@ from classifier_operator.settings import Settings
 logger = logging.getLogger(__name__)
 
 _KINDS_SECONDS = 60.0
-_READY_POLL_SECONDS = 0.02
 _RESOURCES = {names.TRAINING_JOB_PLURAL: TRAINING_JOBS, names.DEPLOYMENT_PLURAL: DEPLOYMENTS}
 
 
@@ -143,19 +142,12 @@ class Runtime:
 
     async def _lead(self) -> None:
         await self.leader.acquire()
-        holding = asyncio.create_task(self.leader.hold(), name="renewal of the Lease")
-        try:
-            while not self.state.complete:
-                await asyncio.sleep(_READY_POLL_SECONDS)
-                if holding.done():
-                    break
-            logger.info("Every list is complete: %d objects", len(self.state.all_keys()))
-            working = asyncio.create_task(self._pool.run(), name="workers")
-            done, pending = await asyncio.wait((holding, working), return_when=asyncio.FIRST_COMPLETED)
-            for task in pending:
-                task.cancel()
-            for task in done:
-                task.result()
-        except asyncio.CancelledError:
-            holding.cancel()
-            raise
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.leader.hold(), name="renewal of the Lease")
+            group.create_task(self._work(), name="workers")
+
+    async def _work(self) -> None:
+        """Decides nothing before every list is complete: what is not listed yet would look as if it were not there."""
+        await self.state.wait_until_complete()
+        logger.info("Every list is complete: %d objects", len(self.state.all_keys()))
+        await self._pool.run()

@@ -33,10 +33,10 @@ class State:
         """The store of a resource, if it has one."""
         return self._stores.get(resource)
 
-    @property
-    def complete(self) -> bool:
-        """Whether every resource has been listed: before that nothing may be decided."""
-        return all(store.complete for store in self._stores.values())
+    async def wait_until_complete(self) -> None:
+        """Returns when every resource has been listed."""
+        for store in self._stores.values():
+            await store.complete.wait()
 
     def children(self, resource: Resource, key: Key) -> list[Json]:
         """The objects of a resource whose labels name this object."""

@@ -1,5 +1,6 @@
 """What the API server last said: trimmed objects, never older than what was seen before."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
@@ -38,8 +39,8 @@ class Store:
         self._objects: dict[ObjectKey, Json] = {}
         self._by_value: dict[str, set[ObjectKey]] = {}
         self._tombstones: OrderedDict[ObjectKey, int] = OrderedDict()
-        self.complete = False
-        """Whether a first list has been finished."""
+        self.complete = asyncio.Event()
+        """Set when a first list has been finished."""
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -87,7 +88,7 @@ class Store:
         for key, value in list(self._objects.items()):
             if key not in listed and version(value) <= at:
                 self.remove({"metadata": {**value["metadata"], "resourceVersion": str(max(at, version(value)))}})
-        self.complete = True
+        self.complete.set()
 
     def _bury(self, key: ObjectKey, at: int) -> None:
         self._tombstones[key] = max(at, self._tombstones.pop(key, 0))

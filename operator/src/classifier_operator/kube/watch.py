@@ -73,7 +73,7 @@ class Reflector:
         name = self._store.resource.plural
         while True:
             try:
-                if self._store.complete:
+                if self._store.complete.is_set():
                     WATCH_RESTARTS.labels(name).inc()
                 at = await list_into(self._client, self._store, self._selector)
                 while True:
