@@ -7,6 +7,7 @@ and everything that is counted.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import threading
@@ -344,8 +345,7 @@ def _wake(finished: Sequence[_Request]) -> None:
     for request in finished:
         by_loop.setdefault(request.loop, []).append(request)
     for loop, requests in by_loop.items():
-        # A closed loop means that the process ends and nobody waits any more.
-        if not loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the process ends and nobody waits any more
             loop.call_soon_threadsafe(_finish_all, requests)
 
 

@@ -48,8 +48,9 @@ def load_classifier(
     from classifier_artifacts.folder import open_folder
     from classifier_server.classifier import Classifier, LabelSet
     from classifier_server.engine import Engine
+    from classifier_server.precision import choose_dtype
     from classifier_server.tokenization import TextEncoder
-    from classifier_server.transformers_backend import TransformersBackend, choose_device, choose_dtype
+    from classifier_server.transformers_backend import TransformersBackend, choose_device
 
     # Its progress bars and reports are for notebooks; what matters of them is raised as an error.
     console: Any = transformers.utils.logging

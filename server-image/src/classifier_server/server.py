@@ -172,6 +172,9 @@ class _Life:
 
     def _terminate(self, drain_seconds: float) -> None:
         """On a signal. The drain phase counts from its beginning, which a preStop hook may have made earlier."""
+        if self._server.should_exit and drain_seconds == 0.0:
+            self._server.force_exit = True  # Ctrl+C again, while answers are still awaited
+            return
         loaded = self._state.classifier is not None
         self._state.drain()
         begun = self._state.draining_since or time.monotonic()

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from classifier_server.backend import BackendBrokenError, BackendMemoryError, Logits
-
-Precision = Literal["Auto", "BFloat16", "Float32"]
+from classifier_server.precision import to_bfloat16
 
 _CPU_BATCH_TOKENS = 512
 _GPU_BATCH_TOKENS = 16_384
@@ -27,20 +26,6 @@ _GPU_PADDING = 0.4
 def choose_device() -> torch.device:
     """The GPU where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """Auto: bfloat16 where the device has instructions for it, else float32."""
-    if precision == "Auto":
-        return torch.bfloat16 if _computes_bfloat16(device) else torch.float32
-    return torch.bfloat16 if precision == "BFloat16" else torch.float32
-
-
-def _computes_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
 
 
 class TransformersBackend:
@@ -56,11 +41,10 @@ class TransformersBackend:
         self._pad = int(model.config.get_text_config().pad_token_id)
         self._thread = threading.local()
         model.config.use_cache = False
+        if dtype == torch.bfloat16:
+            to_bfloat16(model, device)
         module: torch.nn.Module = model  # transformers hides the types of to() behind its decorators
-        module.to(device=device, dtype=dtype)
-        if dtype != torch.float32:
-            _keep_head_in_float32(model)
-        self._model = module
+        self._model = module.to(device)
 
     def forward(self, batch: Sequence[Sequence[int]], threads: int) -> Logits:
         """See backend.Backend."""
@@ -100,15 +84,3 @@ class TransformersBackend:
         if self._device.type == "cpu" and getattr(self._thread, "threads", None) != threads:
             torch.set_num_threads(threads)
             self._thread.threads = threads
-
-
-def _keep_head_in_float32(model: PreTrainedModel) -> None:
-    """Logits with the 8 bits of bfloat16 would move probabilities by up to a percent; the head is tiny."""
-    for name, child in model.named_children():
-        if name != model.base_model_prefix:
-            child.float()
-            child.register_forward_pre_hook(_to_float32)
-
-
-def _to_float32(_: torch.nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(value.float() if torch.is_tensor(value) and value.is_floating_point() else value for value in inputs)
