@@ -198,6 +198,7 @@ def ensure_pad_token(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBas
 def _from_pretrained(path: Path, config: PretrainedConfig, name: str) -> tuple[PreTrainedModel, set[str]]:
     """The fp32 model and the names of the parameters for which `path` has no weights."""
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification
 
     loaded: Any
@@ -206,7 +207,7 @@ def _from_pretrained(path: Path, config: PretrainedConfig, name: str) -> tuple[P
             loaded = AutoModelForSequenceClassification.from_pretrained(
                 path, config=config, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
             )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise UserError(f"'{name}' cannot be loaded as a classifier: {_first_line(error)}") from error
     model, info = loaded
     mismatched = {key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"]}

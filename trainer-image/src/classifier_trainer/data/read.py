@@ -48,6 +48,7 @@ def read_jsonl(path: Path, field: str, uri: str) -> Rows:
 
 
 def _row(line: bytes, number: int, rows: Rows, faults: Faults, empty: list[int]) -> None:
+    line = line.rstrip(b"\r\n")
     try:
         # Only the bytes say where a character is broken, and surrogates must not pass as texts.
         row = json.loads(line.decode("utf-8"), object_pairs_hook=_unique)

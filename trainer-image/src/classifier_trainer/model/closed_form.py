@@ -62,7 +62,7 @@ def fit(features: npt.ArrayLike, targets: npt.ArrayLike, *, exclusive: bool) -> 
     z = (x - mean) / deviation
     class_means = (y.T @ z) / np.maximum(counts, 1)[:, None]
     if exclusive and len(x) >= _ROWS_A_CLASS * y.shape[1]:
-        factor = _factor(_shrunk_covariance(z - y @ class_means))
+        factor = _factor(_shrunk_covariance(z - y @ class_means)[0])
         weight = scipy.linalg.cho_solve(factor, class_means.T).T
         prior = np.log(np.maximum(counts, 0.5) / len(x))
         bias = prior - 0.5 * (weight * class_means).sum(axis=1)
@@ -81,18 +81,19 @@ def _against_rest(z: Array, counts: Array, class_means: Array) -> tuple[Array, A
     # z is centred, so the rest's mean follows from the label's.
     rest = -class_means * (share / (1 - share))[:, None]
     delta = class_means - rest
-    weight = scipy.linalg.cho_solve(_factor(_shrunk_covariance(z)), delta.T).T
-    # From the total covariance to that inside the classes (Sherman and Morrison).
-    shrink = 1 - share * (1 - share) * (weight * delta).sum(axis=1)
-    weight = weight / np.maximum(shrink, 0.05)[:, None]
+    covariance, shrinkage = _shrunk_covariance(z)
+    weight = scipy.linalg.cho_solve(_factor(covariance), delta.T).T
+    # From the total covariance, one for all labels, to that inside each label's two classes (Sherman and Morrison).
+    between = (1 - shrinkage) * share * (1 - share) * (weight * delta).sum(axis=1)
+    weight = weight / np.maximum(1 - between, 0.02)[:, None]
     constant = (counts == 0) | (counts == rows)
     weight[constant] = 0
     bias = np.log(share / (1 - share)) - 0.5 * ((class_means + rest) * weight).sum(axis=1)
     return weight, bias
 
 
-def _shrunk_covariance(centred: Array) -> Array:
-    """Ledoit-Wolf estimate of the covariance of centred rows [n, d]."""
+def _shrunk_covariance(centred: Array) -> tuple[Array, float]:
+    """Ledoit-Wolf estimate of the covariance of centred rows [n, d], and its share of the identity."""
     rows, width = centred.shape
     covariance = centred.T @ centred / rows
     scale = float(np.trace(covariance)) / width
@@ -102,7 +103,7 @@ def _shrunk_covariance(centred: Array) -> Array:
     shrinkage = 1.0 if distance <= 0 else float(np.clip(noise / distance, 1e-4, 1.0))
     covariance *= 1 - shrinkage
     covariance[np.diag_indices(width)] += shrinkage * scale + 1e-9
-    return np.asarray(covariance)
+    return np.asarray(covariance), shrinkage
 
 
 def _factor(matrix: Array) -> tuple[Array, bool]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
@@ -90,7 +91,7 @@ def _load(path: Path, uri: str, config: PretrainedConfig, dtype: torch.dtype) ->
         loaded = AutoModelForSequenceClassification.from_pretrained(
             path, config=config, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
         )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise UserError(f"baseModel.uri: '{uri}' cannot be loaded as a backbone: {_first_line(error)}") from error
     model, info = loaded
     mismatched = {key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"]}
