@@ -124,8 +124,19 @@ async def eventually(
     raise AssertionError(f"not in {seconds} s: {what} (last: {last!r})")
 
 
+async def endless_watch(client: KubeClient, path: str, at: str) -> AsyncIterator[Json]:
+    """Every event since version `at`; a stream that ends is resumed, and fails where something would be missed."""
+    while True:
+        query = {"watch": "true", "resourceVersion": at, "timeoutSeconds": "3600"}
+        async with client.stream(path, query, idle_seconds=3600) as events:
+            async for event in events:
+                assert event["type"] != "ERROR", event
+                at = event["object"]["metadata"]["resourceVersion"]
+                yield event
+
+
 class CreationCounter:
-    """Counts the objects ever created in a namespace, by UID, through one unbroken watch."""
+    """Counts the objects ever created in a namespace, by UID, through a watch that misses nothing."""
 
     def __init__(self, cluster: Cluster, resource: Resource) -> None:
         self._cluster = cluster
@@ -156,13 +167,11 @@ class CreationCounter:
         return sum(len(uids) - 1 for uids in self.created.values())
 
     async def _count(self, at: str) -> None:
-        query = {"watch": "true", "resourceVersion": at, "timeoutSeconds": "3600"}
         path = self._resource.path(self._cluster.namespace)
-        async with self._cluster.client.stream(path, query, idle_seconds=3600) as events:
-            async for event in events:
-                if event["type"] != "ADDED":
-                    continue
-                metadata = event["object"]["metadata"]
-                owner = next(iter(metadata.get("ownerReferences") or ()), metadata)
-                self.created.setdefault(f"{owner['name']} {owner['uid']}", []).append(metadata["uid"])
-                self.total += 1
+        async for event in endless_watch(self._cluster.client, path, at):
+            if event["type"] != "ADDED":
+                continue
+            metadata = event["object"]["metadata"]
+            owner = next(iter(metadata.get("ownerReferences") or ()), metadata)
+            self.created.setdefault(f"{owner['name']} {owner['uid']}", []).append(metadata["uid"])
+            self.total += 1
