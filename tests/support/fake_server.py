@@ -1,6 +1,7 @@
 """`python -m support.fake_server`: the real server around a fake backend, so that its life can be tested without torch.
 
-A text's tokens are its words; FAKE_LOAD_SECONDS and FAKE_BATCH_SECONDS say how long loading and a batch take.
+A text's tokens are its words; FAKE_LOAD_SECONDS and FAKE_BATCH_SECONDS say how long loading and a batch take; with
+FAKE_BROKEN the device is lost in the first batch.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from classifier_server.__main__ import main
+from classifier_server.backend import BackendBrokenError
 from classifier_server.classifier import Classifier, LabelSet
 from classifier_server.config import ServeConfig
 from classifier_server.engine import Engine
@@ -27,7 +29,8 @@ def load_fake(
     """In place of loading.load_classifier."""
     report("pretending to load")
     time.sleep(float(os.environ.get("FAKE_LOAD_SECONDS", "0")))
-    backend = FakeBackend(seconds_per_batch=float(os.environ.get("FAKE_BATCH_SECONDS", "0")))
+    lost = BackendBrokenError("the GPU failed: it is a fake") if os.environ.get("FAKE_BROKEN") else None
+    backend = FakeBackend(seconds_per_batch=float(os.environ.get("FAKE_BATCH_SECONDS", "0")), fail=lambda _: lost)
     engine = Engine(backend, max_queue=config.server.max_queue, observer=metrics, on_broken=on_broken)
     engine.start()
     tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))

@@ -146,6 +146,15 @@ def test_sigterm_while_loading_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> 
         assert server.wait(5) == 0
 
 
+def test_a_lost_device_ends_the_process_though_a_caller_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_BROKEN", "1")
+    with fake_server(monkeypatch=monkeypatch) as server:
+        server.wait_until_ready()
+        assert httpx.post(f"{server.api}/v1/classification", json={"input": "a"}).status_code == 500
+        assert server.wait() == 1
+        assert server.termination_log.read_text() == "the GPU failed: it is a fake; the process starts anew."
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:
     """One server for the tests that only talk to it."""
