@@ -32,7 +32,7 @@ def test_as_good_as_scikit_learn() -> None:
     difference = np.log(theirs.predict_proba(x[600:])) - ours.logits(x[600:])
     # Log probabilities up to a constant a row.
     spread = difference - difference.mean(axis=1, keepdims=True)
-    assert np.abs(spread).mean() < 0.1 * np.abs(ours.logits(x[600:])).mean()
+    assert np.abs(spread).mean() < 0.2 * np.abs(ours.logits(x[600:])).mean()
     assert accuracy(ours.logits(x[600:]), y[600:]) >= accuracy(theirs.predict_proba(x[600:]), y[600:]) - 0.01
 
 

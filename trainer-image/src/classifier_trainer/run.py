@@ -56,6 +56,7 @@ def run(config: RunConfig, *, port: int) -> int:
         traceback.print_exc(file=sys.stderr)
         tracker.phase("Failed", f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:500]}")
     finally:
+        tracker.close()
         termination.write(tracker.document())
     return code
 

@@ -111,9 +111,7 @@ def _find_head(model: PreTrainedModel, logits: int, uri: str) -> tuple[str, nn.L
 
 def _modules_of(parameters: set[str], uri: str) -> set[str]:
     # peft always saves these two whole, so their parts must not be wrapped a second time.
-    modules = {
-        top if (top := name.partition(".")[0]) in PEFT_HEADS else name.rpartition(".")[0] for name in parameters
-    }
+    modules = {top if (top := name.partition(".")[0]) in PEFT_HEADS else name.rpartition(".")[0] for name in parameters}
     if "" in modules:
         raise UserError(f"baseModel.uri: '{uri}' has new parameters outside of any layer, which no adapter can save.")
     return modules

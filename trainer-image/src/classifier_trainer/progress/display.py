@@ -34,6 +34,9 @@ class LogDisplay:
         if self._clock() - self._last >= _LOG_SECONDS:
             self._print(f"{document['progress']['percent']:3d}% {document['message']}{_left(document)}")
 
+    def close(self) -> None:
+        """Nothing to take back."""
+
     def _print(self, text: str) -> None:
         self._last = self._clock()
         print(f"{time.strftime('%H:%M:%S')} {text}", file=self._stream, flush=True)
@@ -56,6 +59,10 @@ class BarDisplay:
         self._bar.set_description_str(document["message"][:50], refresh=False)
         self._bar.set_postfix_str(_left(document).lstrip(", "), refresh=False)
         self._bar.update(document["progress"]["percent"] - self._bar.n)
+        self._bar.refresh()
+
+    def close(self) -> None:
+        self._bar.close()
 
 
 def _left(document: dict[str, Any]) -> str:

@@ -23,6 +23,9 @@ class Listener(Protocol):
     def moved(self, document: dict[str, Any]) -> None:
         """The progress document changed."""
 
+    def close(self) -> None:
+        """The run is over."""
+
 
 class Tracker:
     """Counts work in forward-token units over all phases, so that one percentage covers the run and only rises."""
@@ -110,6 +113,11 @@ class Tracker:
             self._training = {
                 k: v for k, v in document.get("progress", {}).items() if k not in ("percent", "secondsLeft")
             }
+
+    def close(self) -> None:
+        """Ends the display."""
+        if self._listener is not None:
+            self._listener.close()
 
     def document(self) -> dict[str, Any]:
         """The progress document of `GET /progress`."""
