@@ -39,7 +39,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "no-completion": (_data("no-completion.jsonl"), ["line 2", "completion"]),
     "label-value": (_data("label-value.jsonl"), ["line 2", "grain", "0 or 1"]),
     "two-labels": (_data("two-labels.jsonl") | {"taskType": "Multiclass"}, ["line 6", "grain", "ship"]),
-    "empty": (_data("empty.jsonl"), ["no rows"]),
+    "empty": (_data("empty.jsonl"), ["empty.jsonl", "is empty"]),
     "one-class": (_data("one-class.jsonl"), ["spam"]),
     "unknown-model": ({"baseModel": {"uri": "pvc://models/unknown"}}, ["baseModel", "pvc://models/unknown"]),
     "no-tokenizer": ({"baseModel": {"uri": "pvc://models/mute"}}, ["tokenizer", "pvc://models/mute"]),
