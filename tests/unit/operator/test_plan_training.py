@@ -354,6 +354,8 @@ def test_the_same_again_changes_nothing(row: Row) -> None:
     first = plan(**row.given)
     second = plan(**(row.given | {"status": first.status.to_json_object()}))
     assert second.status.to_json_object() == first.status.to_json_object()
+    if first.status.completion_time is None:
+        assert (second.actions, second.again_after) == (first.actions, first.again_after)
 
 
 def test_the_time_of_a_transition_stays_until_the_status_flips() -> None:

@@ -210,7 +210,7 @@ class Reconciler:
     async def _write_status(self, resource: Resource, key: Key, value: Json, patch: Json) -> None:
         version = value["metadata"]["resourceVersion"]
         try:
-            await self._writer.patch_status(resource, key.namespace, key.name, patch, version=version)
+            answer = await self._writer.patch_status(resource, key.namespace, key.name, patch, version=version)
         except KubeError as error:
             if error.not_found:
                 return
@@ -218,6 +218,10 @@ class Reconciler:
                 await self._refresh(resource, key)
             raise
         STATUS_WRITES.labels(key.kind).inc()
+        if "completionTime" in patch:
+            self._state[resource].put(answer)  # the end of a job has consequences of its own
+        else:
+            self._state.put_own_status(resource, key, answer)
 
     async def _refresh(self, resource: Resource, key: Key) -> None:
         """Takes the live object in: somebody wrote it, and the watch has not said so yet."""

@@ -21,6 +21,7 @@ class State:
 
     def __init__(self, enqueue: Callable[[Key], None]) -> None:
         self._enqueue = enqueue
+        self._muted: Key | None = None
         self._stores = {
             resource: Store(resource, self._trimmer(resource), _index(resource), self._changed)
             for resource in (*OWN_KINDS, *CHILDREN)
@@ -37,6 +38,15 @@ class State:
         """Returns when every resource has been listed."""
         for store in self._stores.values():
             await store.complete.wait()
+
+    def put_own_status(self, resource: Resource, key: Key, value: Json) -> None:
+        """Takes in what a write of the status of `key` returned. Others that depend on it are reconciled; `key` itself
+        is not, since the status says what its own plan has just decided."""
+        self._muted = key
+        try:
+            self._stores[resource].put(value)
+        finally:
+            self._muted = None
 
     def children(self, resource: Resource, key: Key) -> list[Json]:
         """The objects of a resource whose labels name this object."""
@@ -62,7 +72,8 @@ class State:
         for value in (old, new):
             if value is not None:
                 for key in self._dependents(resource, value):
-                    self._enqueue(key)
+                    if key != self._muted:
+                        self._enqueue(key)
 
     def _dependents(self, resource: Resource, value: Json) -> list[Key]:
         """The objects whose reconciliation depends on this one; adding a key twice costs nothing."""

@@ -56,11 +56,11 @@ class Writer:
         """A merge patch of the status, only over the version of the object that it was computed from.
 
         So nothing that somebody wrote since is lost, be it a user's change of the specification or, after a change of
-        leadership, the other operator's status.
+        leadership, the other operator's status. The answer is not put into the cache: that is left to the caller.
         """
         path = resource.path(namespace, name, "status")
         body = {"metadata": {"resourceVersion": version}, "status": status}
-        return self._keep(resource, await self._send("PATCH", path, body, MERGE_PATCH, {"fieldManager": FIELD_MANAGER}))
+        return await self._send("PATCH", path, body, MERGE_PATCH, {"fieldManager": FIELD_MANAGER})
 
     async def delete(
         self, resource: Resource, namespace: str, name: str, *, uid: str, version: str | None = None
