@@ -30,7 +30,7 @@ class _NoDiffBase(kopf.DiffBaseStorage):
         return None
 
 
-@kopf.on.startup()
+@kopf.on.startup(errors=kopf.ErrorsMode.PERMANENT)
 async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> None:
     """Makes Kopf write nothing, and starts what runs beside it."""
     settings.posting.enabled = False
@@ -40,7 +40,8 @@ async def start(settings: kopf.OperatorSettings, memo: kopf.Memo, **_: Any) -> N
     settings.persistence.diffbase_storage = _NoDiffBase()
     settings.queueing.idle_timeout = 0.5
     settings.watching.chunk_size = 500
-    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # a line for every event otherwise
+    for chatty in ("kopf.objects", "aiohttp.access"):  # a line for every event and every probe otherwise
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     settings.process.ultimate_exiting_timeout = 20
     runtime = await Runtime.connect(Settings.from_environment())
     runtime.start()

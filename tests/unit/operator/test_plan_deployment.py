@@ -55,7 +55,7 @@ READY = AppView(uid="app", observed_generation=1, wanted=1, replicas=1, updated=
 STARTING = AppView(uid="app", observed_generation=1, wanted=1, replicas=1, updated=1, ready=0)
 ROLLING = AppView(uid="app", generation=2, observed_generation=2, wanted=1, replicas=2, updated=1, ready=1)
 SERVICE = ServiceView("svc", "10.1.2.3")
-SERVE = (ApplyDeployment(1, "file:///model"), ApplyService())
+SERVE = (ApplyService(), ApplyDeployment(1, "file:///model"))
 UNREADY = {"ready": False, "generation": "new"}
 
 
@@ -190,7 +190,7 @@ ROWS = [
     Row(
         "suspended",
         {"spec": {"suspend": True}, "app": AppView(uid="app", observed_generation=1, wanted=0)},
-        (ApplyDeployment(0, "file:///model"), ApplyService()),
+        (ApplyService(), ApplyDeployment(0, "file:///model")),
         "Suspended",
         {"Ready": "Suspended"},
         "suspended, without pods",
@@ -199,7 +199,7 @@ ROWS = [
     Row(
         "suspending",
         {"spec": {"suspend": True}, "app": READY},
-        (ApplyDeployment(0, "file:///model"), ApplyService()),
+        (ApplyService(), ApplyDeployment(0, "file:///model")),
         "Suspended",
         {"Reconciling": "Suspended"},
         "suspending: 1 pods finish what they have",
@@ -207,7 +207,7 @@ ROWS = [
     Row(
         "no replicas",
         {"spec": {"replicas": 0}},
-        (ApplyDeployment(0, "file:///model"), ApplyService()),
+        (ApplyService(), ApplyDeployment(0, "file:///model")),
         "Suspended",
         {"Ready": "ScaledToZero"},
     ),
@@ -223,8 +223,8 @@ ROWS = [
         "the first epoch of a running job",
         {"model": {"checkpoint": {"trainingJobName": "r8", "name": "epoch-1"}}, "training_job": TRAINING},
         (
-            ApplyDeployment(1, "pvc://r8-output/checkpoints/epoch-1", "epoch-1", "file:///model"),
             ApplyService(),
+            ApplyDeployment(1, "pvc://r8-output/checkpoints/epoch-1", "epoch-1", "file:///model"),
         ),
         "Deploying",
         {"Reconciling": "PodsStarting"},
@@ -239,7 +239,7 @@ ROWS = [
     Row(
         "the best",
         {"model": BEST, "training_job": SUCCEEDED},
-        (ApplyDeployment(1, "pvc://r8-output/model", "epoch-2"), ApplyService()),
+        (ApplyService(), ApplyDeployment(1, "pvc://r8-output/model", "epoch-2")),
         "Deploying",
         {"Reconciling": "PodsStarting"},
     ),
@@ -247,8 +247,8 @@ ROWS = [
         "the last",
         {"model": LAST, "training_job": SUCCEEDED},
         (
-            ApplyDeployment(1, "pvc://r8-output/checkpoints/epoch-3", "epoch-3", "pvc://smollm2/model"),
             ApplyService(),
+            ApplyDeployment(1, "pvc://r8-output/checkpoints/epoch-3", "epoch-3", "pvc://smollm2/model"),
         ),
         "Deploying",
         {"Reconciling": "PodsStarting"},
@@ -273,8 +273,8 @@ ROWS = [
         "the last of a failed job",
         {"model": LAST, "training_job": BROKEN},
         (
-            ApplyDeployment(1, "pvc://r8-output/checkpoints/epoch-1", "epoch-1", "file:///model"),
             ApplyService(),
+            ApplyDeployment(1, "pvc://r8-output/checkpoints/epoch-1", "epoch-1", "file:///model"),
         ),
         "Deploying",
         {"Reconciling": "PodsStarting"},
@@ -298,7 +298,7 @@ ROWS = [
     Row(
         "the job is gone, but the model was found before",
         {"model": BEST, "status": RESOLVED},
-        (ApplyDeployment(1, "pvc://r8-output/model", "epoch-2"), ApplyService()),
+        (ApplyService(), ApplyDeployment(1, "pvc://r8-output/model", "epoch-2")),
         "Deploying",
         {"Reconciling": "PodsStarting"},
     ),
@@ -306,8 +306,8 @@ ROWS = [
         "another name in the specification is looked up anew",
         {"model": SECOND, "status": RESOLVED, "training_job": SUCCEEDED},
         (
-            ApplyDeployment(1, "pvc://r8-output/checkpoints/epoch-2", "epoch-2", "pvc://smollm2/model"),
             ApplyService(),
+            ApplyDeployment(1, "pvc://r8-output/checkpoints/epoch-2", "epoch-2", "pvc://smollm2/model"),
         ),
         "Deploying",
         {"Reconciling": "PodsStarting"},
@@ -322,8 +322,8 @@ ROWS = [
             ),
         },
         (
-            ApplyDeployment(1, "pvc://r8-output/checkpoints/epoch-3", "epoch-3", "pvc://smollm2/model"),
             ApplyService(),
+            ApplyDeployment(1, "pvc://r8-output/checkpoints/epoch-3", "epoch-3", "pvc://smollm2/model"),
         ),
         "Deploying",
         {"Reconciling": "PodsStarting"},

@@ -21,7 +21,7 @@ from classifier_operator.kube.resources import DEPLOYMENTS, TRAINING_JOBS, Resou
 from classifier_operator.kube.write import Writer
 from classifier_operator.metrics import STATUS_WRITES
 from classifier_operator.plan.deployment import plan_deployment
-from classifier_operator.plan.training import plan_training
+from classifier_operator.plan.training import is_finished, plan_training
 from classifier_operator.plan.types import DeploymentPlan, Problem, TrainingObserved, TrainingPlan
 from classifier_operator.pods.progress import ProgressPoller
 
@@ -108,7 +108,7 @@ class Reconciler:
             if not problem and set(later.actions) - set(plan.actions):
                 self._queue.add(key)
             plan = later
-        self._poll(key, observed)
+        self._poll(key, observed, finished=is_finished(plan.status))
         if not (failure and problem is None):
             await self._write_training_status(key, value, plan, observed.job)
         self._again(key, plan.again_after)
@@ -119,11 +119,11 @@ class Reconciler:
         said = self._poller.report(key)
         return observe_training(self._state, key, value, now=self._clock.now(), said=said, problem=problem)
 
-    def _poll(self, key: Key, observed: TrainingObserved) -> None:
+    def _poll(self, key: Key, observed: TrainingObserved, *, finished: bool) -> None:
         pod = next((pod for pod in reversed(observed.pods) if pod.running and pod.ip), None)
         if pod is not None and pod.ip is not None:
             self._poller.watch(key, pod.uid, pod.ip)
-        elif observed.report_pod is not None:
+        elif observed.report_pod is not None and not finished:
             self._poller.pause(key)
         else:
             self._poller.forget(key)
@@ -218,6 +218,8 @@ class Reconciler:
                 await self._refresh(resource, key)
             raise
         STATUS_WRITES.labels(key.kind).inc()
+        if "phase" in patch:
+            logger.info("%s: %s, %s", key, patch["phase"], patch.get("message") or "as before")
         if "completionTime" in patch:
             self._state[resource].put(answer)  # the end of a job has consequences of its own
         else:

@@ -101,13 +101,19 @@ class Runtime:
         # The handler runs before anything else that a stopped process does when it is continued.
         signal.signal(signal.SIGCONT, lambda *_: self.leader.check_after_wake())
         for resource in OWN_KINDS:
-            relister = Relister(self._client, self.state[resource], seconds=self._settings.relist_seconds)
+            store, seconds = self.state[resource], self._settings.relist_seconds
+            relister = Relister(self._client, store, seconds=seconds, on_listed=self._look_again)
             self._spawn(relister.run(), f"list of {resource.plural}")
         for child in CHILDREN:
             reflector = Reflector(self._client, self.state[child], selector=names.MANAGED_BY_SELECTOR)
             self._spawn(reflector.run(), f"watch of {child.plural}")
         self._spawn(self._budget.run(), "budget of progress")
         self._spawn(self._lead(), "leader")
+
+    def _look_again(self) -> None:
+        """Looks at every object again with each list: a net under everything that should have told of a change."""
+        for key in self.state.all_keys():
+            self.queue.add(key)
 
     def event(self, plural: str, kind: str | None, value: Json) -> None:
         """One event of one of the two kinds: into the cache, which puts the key on the queue."""

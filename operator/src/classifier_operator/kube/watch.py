@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from typing import Final
 
 from classifier_operator.errors import KubeError
@@ -123,10 +124,13 @@ class Reflector:
 class Relister:
     """Lists a resource that Kopf watches, at the start and then every while: Kopf forgets what vanished in a gap."""
 
-    def __init__(self, client: KubeClient, store: Store, *, seconds: float) -> None:
+    def __init__(
+        self, client: KubeClient, store: Store, *, seconds: float, on_listed: Callable[[], None] = lambda: None
+    ) -> None:
         self._client = client
         self._store = store
         self._seconds = seconds
+        self._on_listed = on_listed
         self._backoff = Backoff()
 
     async def run(self) -> None:
@@ -135,6 +139,7 @@ class Relister:
             try:
                 await list_into(self._client, self._store, None)
                 self._backoff.reset()
+                self._on_listed()
             except KubeError as error:
                 logger.warning("The list of %s failed and is repeated: %s", self._store.resource.plural, error)
                 await self._backoff.pause()

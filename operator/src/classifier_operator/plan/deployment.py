@@ -39,8 +39,8 @@ def plan_deployment(observed: DeploymentObserved) -> DeploymentPlan:
         return _without_model(observed, found)
     wanted = 0 if deployment.spec.suspend else deployment.spec.replicas
     actions: list[DeploymentAction] = [
+        ApplyService(),  # first: without it the pods would be of no use
         ApplyDeployment(wanted, found.uri, found.status.checkpoint, found.base_model_uri),
-        ApplyService(),
     ]
     if wanted == 0:
         return DeploymentPlan(_asleep(observed, found), tuple(actions))
