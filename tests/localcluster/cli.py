@@ -17,6 +17,7 @@ from . import kind, providers, told
 from .bare import cluster
 from .errors import ClusterError
 from .images import commands
+from .images.contexts import Recipe
 from .progress import say
 from .providers import Provider
 from .status import show
@@ -44,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python3 tests/localcluster",
         description="A Kubernetes cluster for demo, tests and benchmarks: kind where a Docker engine answers, else a"
-        " real node on this machine, built from Go modules. Needs only Python 3.11 to start and says what else is missing.",
+        " real node on this machine, built from Go modules. Needs only Python 3.11 and says what is missing.",
         epilog="Everything lies under $CLASSIFIER_CACHE (~/.cache/classifier-operator).",
     )
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -67,15 +68,12 @@ def _parser() -> argparse.ArgumentParser:
     command = verbs.add_parser("images", help="build the project's images, with Docker where it is, else buildah")
     command.add_argument("names", nargs="*", metavar="NAME", help="base, operator, trainer, server; default: all")
     command.add_argument("--print", action="store_true", help="print {NAME: REFERENCE} as JSON and build nothing")
-    command.add_argument(
-        "--wheels", type=Path, metavar="DIR", help="a folder for pip to look into ($CLASSIFIER_WHEELS)"
-    )
-    _add_torch(command)
+    _add_recipe(command)
     command.set_defaults(run=_images)
 
     command = verbs.add_parser("load", help="take images into the cluster, unless it has them")
     command.add_argument("images", nargs="+", metavar="IMAGE", help="a reference, or a NAME as in `images`")
-    _add_torch(command)
+    _add_recipe(command)
     command.set_defaults(run=_load)
 
     command = verbs.add_parser("status", help="what is up, and how to use it")
@@ -83,22 +81,33 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_torch(command: argparse.ArgumentParser) -> None:
+def _add_recipe(command: argparse.ArgumentParser) -> None:
     command.add_argument("--torch", choices=["cpu", "cuda"], default="cpu", help="the build of torch in the base image")
+    command.add_argument(
+        "--wheels",
+        type=Path,
+        metavar="DIR",
+        help="a folder for pip to look into, for torch's CPU build; default: $CLASSIFIER_WHEELS, else a folder `wheels`"
+        " in or next to the tree. Without one a large build of torch is taken, which also runs on a CPU",
+    )
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    return Recipe(options.torch, commands.wheels_folder(options.wheels))
 
 
 def _images(options: argparse.Namespace) -> None:
     if options.print:
-        commands.print_references(options.names, options.torch)
+        commands.print_references(options.names, _recipe(options))
         return
     with _alone("images"):
-        for reference in commands.build(options.names, options.torch, commands.wheels_folder(options.wheels)):
+        for reference in commands.build(options.names, _recipe(options)):
             say(reference)
 
 
 def _load(options: argparse.Namespace) -> None:
     with _alone("images"):
-        commands.load(options.images, options.torch)
+        commands.load(options.images, _recipe(options))
 
 
 def _up(options: argparse.Namespace) -> None:

@@ -32,8 +32,8 @@ ENV LANG=C.UTF-8
 CMD ["python3"]
 """
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
-KEEP_DANGLING = 60
-"""So many unnamed layers are kept for the next build to start from."""
+ENOUGH_DISK = 15 * 1024**3
+"""With less free space than this the layers that no image has any more go; the next build would start from them."""
 
 
 class Buildah:
@@ -93,7 +93,7 @@ class Buildah:
     def remove(self, references: Sequence[str]) -> None:
         if references:
             run([*self._words, "rmi", *references])
-        if sum(not image["names"] for image in self._images()) > KEEP_DANGLING:
+        if shutil.disk_usage(cache_dir()).free < ENOUGH_DISK:
             run([*self._words, "rmi", "--prune"])
 
     def _images(self) -> list[dict[str, Any]]:

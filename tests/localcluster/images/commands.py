@@ -9,46 +9,44 @@ from pathlib import Path
 
 from .. import kind, providers
 from ..errors import ClusterError
-from ..paths import cache_dir
+from ..paths import cache_dir, repository
 from ..progress import step
 from ..providers import Provider
 from . import node_store
 from .buildah import Buildah
 from .builder import Builder
-from .contexts import IMAGES, PREFIX, Plan, plan, qualified, stage
+from .contexts import IMAGES, PREFIX, Plan, Recipe, plan, qualified, stage
 from .docker import Docker
 
 KEEP = 2
 """So many versions of an image are kept, the newest."""
 
 
-def print_references(names: Sequence[str], torch: str) -> None:
+def print_references(names: Sequence[str], recipe: Recipe) -> None:
     """Print {name: reference} as JSON, without building anything."""
-    plans = plan(torch)
+    plans = plan(recipe)
     print(json.dumps({name: plans[name].reference for name in _names(names)}, indent=2))
 
 
-def build(names: Sequence[str], torch: str, wheels: Path | None) -> list[str]:
+def build(names: Sequence[str], recipe: Recipe) -> list[str]:
     """Build what is not built yet, with what it builds on; the references asked for."""
-    if wheels is not None and not wheels.is_dir():
-        raise ClusterError(f"There is no folder of wheels at {wheels}")
     wanted = _names(names)
-    plans = plan(torch, stage(cache_dir() / "images" / "contexts"))
+    plans = plan(recipe, stage(cache_dir() / "images" / "contexts"))
     needed = {name for wish in wanted for name in (IMAGES[wish].base, wish) if name}
     builder = _builder()
     builder.prepare()
     for name in IMAGES:
         if name in needed:
-            _build_one(builder, plans[name], wheels)
+            _build_one(builder, plans[name], recipe.wheels)
     return [plans[name].reference for name in wanted]
 
 
-def load(names: Sequence[str], torch: str) -> None:
+def load(names: Sequence[str], recipe: Recipe) -> None:
     """Take images into the cluster: references, or short names of the project's images."""
     provider = providers.current()
     if provider is None:
         raise ClusterError("No cluster is up: run `python3 tests/localcluster up` first")
-    plans, builder = plan(torch), _builder()
+    plans, builder = plan(recipe), _builder()
     for name in names:
         reference = qualified(plans[name].reference if name in plans else name)
         identity = builder.image_id(reference)
@@ -60,10 +58,16 @@ def load(names: Sequence[str], torch: str) -> None:
 
 
 def wheels_folder(option: Path | None) -> Path | None:
-    """The folder of wheels: the flag's, else what CLASSIFIER_WHEELS names, else none."""
+    """The folder of wheels: the flag's, else what CLASSIFIER_WHEELS names, else one called wheels nearby, else none."""
     named = os.environ.get("CLASSIFIER_WHEELS")
     folder = option or (Path(named) if named else None)
-    return folder.resolve() if folder else None
+    if folder is not None:
+        if not folder.is_dir():
+            raise ClusterError(f"There is no folder of wheels at {folder}")
+        return folder.resolve()
+    root = repository()
+    nearby = [root / "wheels", root.parent / "wheels", *sorted(root.parent.glob("*/wheels"))]
+    return next((folder for folder in nearby if folder.is_dir()), None)
 
 
 def _build_one(builder: Builder, planned: Plan, wheels: Path | None) -> None:

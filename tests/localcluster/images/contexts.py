@@ -47,19 +47,29 @@ class Plan:
     arguments: Mapping[str, str] = field(default_factory=dict)
 
 
-def plan(torch: str = "cpu", root: Path | None = None) -> dict[str, Plan]:
-    """A plan for each image of the project, from the build contexts under `root` (default: the tree as it is now).
+@dataclass(frozen=True)
+class Recipe:
+    """What is chosen for a build beside the contents: torch for cpu or cuda, and a folder of wheels for pip."""
 
-    `torch` is cpu or cuda.
-    """
+    torch: str = "cpu"
+    wheels: Path | None = None
+
+    def wheel_names(self) -> str:
+        """The wheels as the base image's tag knows them: without torch's CPU wheel the build is another one."""
+        return ",".join(sorted(path.name for path in self.wheels.glob("*.whl"))) if self.wheels else ""
+
+
+def plan(recipe: Recipe, root: Path | None = None) -> dict[str, Plan]:
+    """A plan for each image of the project, from the build contexts under `root` (default: the tree as it is now)."""
     root = root or repository()
     version, plans = app_version(), dict[str, Plan]()
     for image in IMAGES.values():
-        arguments = {"TORCH": torch} if image.name == "base" else {}
+        arguments = {"TORCH": recipe.torch} if image.name == "base" else {}
         if image.base:
             arguments["BASE_IMAGE"] = qualified(plans[image.base].reference)
         context = root / image.folder
-        digest = content_digest(context, arguments)
+        wheels = {"wheels": recipe.wheel_names()} if image.name == "base" else {}
+        digest = content_digest(context, {**arguments, **wheels})
         plans[image.name] = Plan(image, f"{PREFIX}/{image.name}:{version}-{digest}", context, arguments)
     return plans
 
