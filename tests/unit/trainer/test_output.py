@@ -185,6 +185,7 @@ def test_finished_run_is_taken_over(tmp_path: Path) -> None:
 )
 def test_output_of_another_run(tmp_path: Path, digest: str, if_exists: Any, outcome: str, words: str) -> None:
     finished(tmp_path, outcome=outcome)
+    (tmp_path / "checkpoints" / "epoch-1").mkdir(parents=True)
     with pytest.raises(UserError, match=words):
         finished_run(tmp_path, digest, "pvc://o", if_exists)
 
@@ -199,6 +200,11 @@ def test_run_that_was_cut_off_starts_again(tmp_path: Path) -> None:
     clear(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["lost+found"]
     assert read_run(tmp_path) is None
+
+
+def test_run_that_failed_before_its_first_checkpoint_is_in_nobody_s_way(tmp_path: Path) -> None:
+    finished(tmp_path, outcome="Running")
+    assert finished_run(tmp_path, "v1:mended", "pvc://o", "Reuse") is None
 
 
 def test_folders_of_somebody_else_are_not_touched(tmp_path: Path) -> None:

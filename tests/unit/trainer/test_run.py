@@ -294,6 +294,29 @@ def test_labels_of_any_kind(tmp_path: Path, make_config: MakeConfig) -> None:
     assert [model.config.id2label[index] for index in range(3)] == names
 
 
+@pytest.mark.parametrize(
+    "found",
+    [
+        [("a", {"x": 1}), ("b", {"x": 0})],
+        [("", {"x": 1}), ("", {"x": 0}), ("word", {"x": 0})],
+        [("same", {"x": 1, "y": 0}), ("same", {"y": 1})] * 3,
+        [("a", {"x": 1, "y": 1}), ("b", {"x": 0, "y": 0})],
+        [(f"w{n}", {"x": 1, "y": int(n == 3), "z": 0}) for n in range(9)] + [("q", {"x": 0})],
+        [(f"word {n}", {f"c{m}": int(m == n % 40) for m in range(40)}) for n in range(60)],
+        [("\U0001f600\x00" * 99, {"x": n % 2}) for n in range(8)],
+    ],
+    ids=["two rows", "empty texts", "contradictions", "two rows multilabel", "rare labels", "many labels", "odd text"],
+)
+@pytest.mark.parametrize("method", ["LoRA", "HeadOnly"])
+@pytest.mark.parametrize("kind", ["qwen3", "bert"])
+def test_small_and_odd_data(
+    tmp_path: Path, make_config: MakeConfig, kind: Kind, method: str, found: list[tuple[str, dict[str, int]]]
+) -> None:
+    hyperparameters = {"epochs": 1} if method == "LoRA" else {}
+    train = write_rows(tmp_path / "train", found)
+    assert run(make_config(train, test=train, kind=kind, method=method, **hyperparameters), port=0) == 0
+
+
 def test_baseline_that_wins_is_a_warning(tmp_path: Path, make_config: MakeConfig, last_word: Path) -> None:
     config = make_config(multiclass(tmp_path / "train", 60), test=0.3, epochs=1, learningRate=1.0, headLearningRate=1.0)
     assert run(config, port=0) == 0

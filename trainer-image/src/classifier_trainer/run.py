@@ -113,7 +113,7 @@ def _lora(
         target_modules=None if targets == "AllLinear" else targets,
     )
     lengths = [len(row) for row in prepared.train_ids]
-    tracker.phase("Training", f"training {used.epochs} epochs on {len(lengths)} rows")
+    tracker.phase("Training", f"training on {len(lengths)} rows, epoch 1 of {used.epochs}")
     metrics: dict[str, float] = {}
     with MetricsLog(writer.output / METRICS) as log, prepared_for_training(adapted, compute, max(lengths)):
         for step in train(

@@ -44,6 +44,8 @@ def baseline_accuracy(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
+            # Rows enough for its classes or not, the profile of the data says so.
+            warnings.filterwarnings("ignore", message="The number of unique classes is greater than")
             # One-vs-rest says so of labels that all rows or none have; they were warned about with the data.
             warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
             warnings.filterwarnings("ignore", message="Label not .* is present in all training examples")

@@ -89,15 +89,16 @@ def _features(
     progress: Progress,
 ) -> dict[str, Features]:
     """The features [n, width] of every candidate."""
+    pad = int(backbone.tokenizer.pad_token_id)
     most = max(added_tokens(tokenizer) for tokenizer in tokenizers.values())
     encoded: dict[str, list[list[int]]] = {}
     for template, tokenizer in tokenizers.items():
         # The text is cut where the longest candidate cuts it, so that all share it.
         length = backbone.max_length - most + added_tokens(tokenizer)
-        encoded[template] = tokenizer(list(prompts), truncation=True, max_length=length)["input_ids"]
+        rows = tokenizer(list(prompts), truncation=True, max_length=length)["input_ids"]
+        encoded[template] = [row or [pad] for row in rows]  # an empty text
     result = {template: np.zeros((len(prompts), backbone.head.in_features), np.float32) for template in tokenizers}
     lengths = [len(row) + most for row in encoded[DEFAULT]]
-    pad = backbone.tokenizer.pad_token_id
     cached = True
     for number, batch in enumerate(micro_batches(range(len(prompts)), lengths, compute.token_budget)):
         ids = {template: [found[index] for index in batch] for template, found in encoded.items()}

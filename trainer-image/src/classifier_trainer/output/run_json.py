@@ -82,7 +82,8 @@ def finished_run(folder: Path, digest: str, name: str, if_exists: Literal["Reuse
         if (folder / MODEL).is_dir():
             return found
         return None  # somebody removed its model: it is made again
-    if found.get("digest") != digest:
+    # Without a checkpoint nothing of value is lost, and a mended configuration must not stumble over the faulty one.
+    if found.get("digest") != digest and any((folder / CHECKPOINTS).glob("epoch-*")):
         raise UserError(
             f"output: '{name}' holds {whose} with another configuration, not finished: "
             "write another path, or delete it."
