@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from ..errors import ClusterError
 from ..paths import cache_dir
 from ..progress import Step, step
-from ..shell import run, succeeds, tail
+from ..shell import succeeds, tail
 
 SOURCES = Path(__file__).resolve().parent
 KUBERNETES = "v1.34.4"
@@ -101,8 +102,8 @@ def check_reach() -> None:
     """Raise ClusterError at once when modules have to be fetched and cannot be."""
     if shutil.which("go") is None:
         return
-    version = run(["go", "list", "-m", "-f", "{{.Version}}", REACH], cwd=SOURCES, timeout=60).strip()
-    if not succeeds(["go", "mod", "download", f"{REACH}@{version}"], timeout=30):
+    version = re.search(rf"^\s*{re.escape(REACH)} (\S+)", (SOURCES / "go.mod").read_text(), flags=re.MULTILINE)
+    if version is None or not succeeds(["go", "mod", "download", f"{REACH}@{version[1]}"], timeout=30):
         raise ClusterError(
             "The Go module proxy cannot be reached, and the cluster's programs are not built yet: connect to the"
             f" network (or set GOPROXY), or take over {cache_dir() / 'bin'} from a machine that has them"
