@@ -1,8 +1,11 @@
 """Observe, plan, apply, status: the one way through, for one key at a time."""
 
 import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from classifier_operator.api import names
 from classifier_operator.api.kinds import ClassifierTrainingJob
@@ -22,13 +25,31 @@ from classifier_operator.kube.write import Writer
 from classifier_operator.metrics import STATUS_WRITES
 from classifier_operator.plan.deployment import plan_deployment
 from classifier_operator.plan.training import is_finished, plan_training
-from classifier_operator.plan.types import DeploymentPlan, Problem, TrainingObserved, TrainingPlan
+from classifier_operator.plan.types import DeploymentObserved, DeploymentPlan, Problem, TrainingObserved, TrainingPlan
 from classifier_operator.pods.progress import ProgressPoller
 
 logger = logging.getLogger(__name__)
 
 _SHOWN_FAILURES: Final = 3
 """Failures in a row after which an error that may pass is shown in the status."""
+
+
+P = TypeVar("P", TrainingPlan, DeploymentPlan)
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What came of the actions of a plan."""
+
+    value: Json | None
+    """The object afterwards; None if it is gone, or another one by now."""
+    problem: Problem | None
+    failure: KubeError | None
+
+    @property
+    def tells(self) -> bool:
+        """Whether the status may be written: not while a failure is too young to be shown."""
+        return self.failure is None or self.problem is not None
 
 
 class Reconciler:
@@ -90,30 +111,19 @@ class Reconciler:
     async def _reconcile_training(self, key: Key, value: Json) -> None:
         observed = self._observe_training(key, value, None)
         plan = plan_training(observed)
-        problem: Problem | None = None
-        failure: KubeError | None = None
-        for action in plan.actions:
-            try:
-                await self._training.apply(observed.job, action)
-            except (SpecError, WaitError, KubeError) as error:
-                problem, failure = self._problem(key, error)
-                break
-        if plan.actions or problem:
-            fresh = self._state[TRAINING_JOBS].get(key.namespace, key.name)
-            if fresh is None or fresh["metadata"]["uid"] != value["metadata"]["uid"]:
-                return
-            value = fresh
-            observed = self._observe_training(key, value, problem)
-            later = plan_training(observed)
-            if not problem and set(later.actions) - set(plan.actions):
-                self._queue.add(key)
-            plan = later
+        job = observed.job
+        done = await self._carry_out(
+            TRAINING_JOBS, key, value, [partial(self._training.apply, job, action) for action in plan.actions]
+        )
+        if done.value is None:
+            return
+        if plan.actions:
+            observed = self._observe_training(key, done.value, done.problem)
+            plan = self._next(key, plan, plan_training(observed), done)
         self._poll(key, observed, finished=is_finished(plan.status))
-        if not (failure and problem is None):
-            await self._write_training_status(key, value, plan, observed.job)
-        self._again(key, plan.again_after)
-        if failure is not None:
-            raise failure
+        if done.tells:
+            await self._write_training_status(key, done.value, plan, observed.job)
+        self._finish(key, plan, done)
 
     def _observe_training(self, key: Key, value: Json, problem: Problem | None) -> TrainingObserved:
         said = self._poller.report(key)
@@ -152,45 +162,54 @@ class Reconciler:
             self._progress_written[key] = self._clock.now()
 
     async def _reconcile_deployment(self, key: Key, value: Json) -> None:
-        uid = value["metadata"]["uid"]
-        observed = observe_deployment(
-            self._state, key, value, now=self._clock.now(), answers=self._deployments.answers(uid)
-        )
+        observed = self._observe_deployment(key, value, None)
         if observed.ready_endpoints == 0:
-            self._deployments.forget_answer(uid)
-        plan: DeploymentPlan = plan_deployment(observed)
+            self._deployments.forget_answer(observed.deployment.metadata.uid)
+        plan = plan_deployment(observed)
+        made = observed.deployment
+        done = await self._carry_out(
+            DEPLOYMENTS, key, value, [partial(self._deployments.apply, made, action) for action in plan.actions]
+        )
+        if done.value is None:
+            return
+        if plan.actions:
+            plan = self._next(key, plan, plan_deployment(self._observe_deployment(key, done.value, done.problem)), done)
+        patch = status_patch(done.value.get("status") or {}, plan.status)
+        if patch and done.tells:
+            await self._write_status(DEPLOYMENTS, key, done.value, patch)
+        self._finish(key, plan, done)
+
+    def _observe_deployment(self, key: Key, value: Json, problem: Problem | None) -> DeploymentObserved:
+        answers = self._deployments.answers(value["metadata"]["uid"])
+        return observe_deployment(self._state, key, value, now=self._clock.now(), answers=answers, problem=problem)
+
+    async def _carry_out(
+        self, resource: Resource, key: Key, value: Json, steps: Sequence[Callable[[], Awaitable[None]]]
+    ) -> _Done:
+        """Takes the steps until one of them fails; then looks at the object as it is now."""
         problem: Problem | None = None
         failure: KubeError | None = None
-        for action in plan.actions:
+        for step in steps:
             try:
-                await self._deployments.apply(observed.deployment, action)
+                await step()
             except (SpecError, WaitError, KubeError) as error:
                 problem, failure = self._problem(key, error)
                 break
-        if plan.actions or problem:
-            fresh = self._state[DEPLOYMENTS].get(key.namespace, key.name)
-            if fresh is None or fresh["metadata"]["uid"] != uid:
-                return
-            value = fresh
-            observed = observe_deployment(
-                self._state,
-                key,
-                value,
-                now=self._clock.now(),
-                answers=self._deployments.answers(uid),
-                problem=problem,
-            )
-            later = plan_deployment(observed)
-            if not problem and set(later.actions) - set(plan.actions):
-                self._queue.add(key)
-            plan = later
-        if not (failure and problem is None):
-            patch = status_patch(value.get("status") or {}, plan.status)
-            if patch:
-                await self._write_status(DEPLOYMENTS, key, value, patch)
-        self._again(key, plan.again_after)
-        if failure is not None:
-            raise failure
+        fresh = self._state[resource].get(key.namespace, key.name) if steps else value
+        same = fresh is not None and fresh["metadata"]["uid"] == value["metadata"]["uid"]
+        return _Done(fresh if same else None, problem, failure)
+
+    def _next(self, key: Key, before: P, after: P, done: _Done) -> P:
+        """The plan after its own actions. If it wants something else now, that is for the next pass."""
+        if done.problem is None and done.failure is None and set(after.actions) - set(before.actions):
+            self._queue.add(key)
+        return after
+
+    def _finish(self, key: Key, plan: TrainingPlan | DeploymentPlan, done: _Done) -> None:
+        if plan.again_after is not None:
+            self._queue.add_after(key, plan.again_after)
+        if done.failure is not None:
+            raise done.failure
 
     def _problem(self, key: Key, error: SpecError | WaitError | KubeError) -> tuple[Problem | None, KubeError | None]:
         """What is shown of an error, and what is raised to be tried again."""
@@ -202,10 +221,6 @@ class Reconciler:
         if error.status == 0 or error.status == 409 or self._queue.failures(key) < _SHOWN_FAILURES:
             return None, error
         return Problem("ApiError", f"the API server refuses, and is asked again: {error.message}", stalled=False), error
-
-    def _again(self, key: Key, seconds: float | None) -> None:
-        if seconds is not None:
-            self._queue.add_after(key, seconds)
 
     async def _write_status(self, resource: Resource, key: Key, value: Json, patch: Json) -> None:
         version = value["metadata"]["resourceVersion"]

@@ -55,8 +55,12 @@ class Store:
         """The objects whose index holds `value`, by name."""
         return [self._objects[key] for key in sorted(self._by_value.get(value, ()))]
 
-    def put(self, value: Json) -> bool:
-        """Takes an object in, unless what is here (or was deleted here) is as new; says whether it did."""
+    def put(self, value: Json, *, quiet: bool = False) -> bool:
+        """Takes an object in, unless what is here (or was deleted here) is as new; says whether it did.
+
+        Args:
+            quiet: tell nobody, since whoever wrote it looks again anyway.
+        """
         key, new = key_of(value), version(value)
         old = self._objects.get(key)
         if old is not None and version(old) >= new:
@@ -68,7 +72,8 @@ class Store:
         self._objects[key] = trimmed
         for item in self._index(trimmed):
             self._by_value.setdefault(item, set()).add(key)
-        self._listener(self.resource, old, trimmed)
+        if not quiet:
+            self._listener(self.resource, old, trimmed)
         return True
 
     def remove(self, value: Json) -> bool:

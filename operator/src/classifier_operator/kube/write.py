@@ -19,7 +19,10 @@ class Guard(Protocol):
 
 
 class Writer:
-    """Creates, applies, patches and deletes. Raises KubeError where the API server refuses."""
+    """Creates, applies, patches and deletes children. Raises KubeError where the API server refuses.
+
+    Answers go into the cache without a word: a reconciliation observes anew after its own writes.
+    """
 
     def __init__(self, client: KubeClient, guard: Guard, stores: Callable[[Resource], Store | None]) -> None:
         self._client = client
@@ -91,5 +94,5 @@ class Writer:
     def _keep(self, resource: Resource, answer: Json) -> Json:
         store = self._stores(resource)
         if store is not None:
-            store.put(answer)
+            store.put(answer, quiet=True)
         return answer

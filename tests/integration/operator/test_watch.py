@@ -17,19 +17,10 @@ from classifier_operator.kube.client import Json, KubeClient
 from classifier_operator.kube.resources import CLAIMS, TRAINING_JOBS, Resource
 from classifier_operator.kube.watch import PAGE_SIZE, Reflector, Relister
 from support.builders import training_job_manifest
-from support.control_plane import Cluster, ensure_kinds, eventually, own_namespace
+from support.control_plane import Cluster, eventually
 from support.cut_proxy import CutProxy
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-async def cluster(kubeconfig: Path) -> AsyncIterator[Cluster]:
-    client = await KubeClient.connect(connections=20, kubeconfig=str(kubeconfig))
-    await ensure_kinds(client)
-    async with own_namespace(client, "watch") as made:
-        yield made
-    await client.close()
 
 
 @pytest.fixture

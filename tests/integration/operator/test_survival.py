@@ -6,17 +6,17 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from classifier_operator.api import names
-from classifier_operator.kube.client import Json, KubeClient
+from classifier_operator.kube.client import Json
 from classifier_operator.kube.leader import LOST_EXIT_CODE
 from classifier_operator.kube.resources import BATCH_JOBS, LEASES, TRAINING_JOBS
 from support.builders import training_job_manifest
-from support.control_plane import Cluster, CreationCounter, ensure_kinds, eventually, own_namespace
+from support.control_plane import Cluster, CreationCounter, eventually
 from support.fake_kubelet import Ending, FakeKubelet, running
 from support.kill_run import kill_run
 from support.operator_process import OperatorProcess
@@ -27,15 +27,6 @@ KILLS = 20
 LEASE_SECONDS = 4
 
 Start = Callable[[], OperatorProcess]
-
-
-@pytest.fixture
-async def cluster(kubeconfig: Path) -> AsyncIterator[Cluster]:
-    client = await KubeClient.connect(connections=40, kubeconfig=str(kubeconfig))
-    await ensure_kinds(client)
-    async with own_namespace(client, "survival") as made:
-        yield made
-    await client.close()
 
 
 @pytest.fixture

@@ -1,34 +1,27 @@
-"""The operator against a real API server: what becomes of training jobs and deployments."""
+"""What becomes of training jobs, on a real API server."""
 
 from __future__ import annotations
 
-import signal
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from classifier_operator.api import names
 from classifier_operator.errors import KubeError
-from classifier_operator.kube.client import Json, KubeClient
 from classifier_operator.kube.resources import (
     APP_DEPLOYMENTS,
     BATCH_JOBS,
     CLAIMS,
     CONFIG_MAPS,
     DEPLOYMENTS,
-    ENDPOINT_SLICES,
     PODS,
     SERVICES,
     TRAINING_JOBS,
-    Resource,
 )
-from support.builders import deployment_manifest, training_job_manifest
-from support.control_plane import Cluster, CreationCounter, ensure_kinds, eventually, own_namespace
-from support.fake_kubelet import Ending, FakeKubelet, running, words
-from support.fake_trainer_pod import FakeTrainerPod, fake_trainer_pod
-from support.operator_process import OperatorProcess
+from support.builders import deployment_manifest
+from support.control_plane import CreationCounter, eventually
+from support.fake_kubelet import Ending, words
+from support.scene import Scene, true_conditions
 
 pytestmark = pytest.mark.integration
 
@@ -39,93 +32,6 @@ DONE = words(
     dataset={"taskType": "Multiclass", "labels": ["earn", "acq"], "labelCount": 2, "trainRows": 8, "testRows": 2},
     checkpoints=[{"name": f"epoch-{n}", "step": n, "metrics": {"accuracy": f"0.{n}"}} for n in (1, 2)],
 )
-
-
-@pytest.fixture
-async def client(kubeconfig: Path) -> AsyncIterator[KubeClient]:
-    made = await KubeClient.connect(connections=20, kubeconfig=str(kubeconfig))
-    await ensure_kinds(made)
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def cluster(client: KubeClient) -> AsyncIterator[Cluster]:
-    async with own_namespace(client, "runs") as made:
-        yield made
-
-
-class Scene:
-    """A namespace in which an operator and a kubelet of ours work."""
-
-    def __init__(self, cluster: Cluster, operator: OperatorProcess, kubelet: FakeKubelet, pod: FakeTrainerPod) -> None:
-        self.cluster = cluster
-        self.operator = operator
-        self.kubelet = kubelet
-        self.pod = pod
-
-    async def train(self, name: str, *endings: Ending, **spec: Any) -> None:
-        self.kubelet.endings[name] = endings
-        await self.cluster.create(TRAINING_JOBS, training_job_manifest(name, **spec))
-
-    async def status(self, resource: Resource, name: str) -> Json:
-        status: Json = (await self.cluster.get(resource, name)).get("status") or {}
-        return status
-
-    async def phase(self, resource: Resource, name: str, *phases: str, seconds: float = 20) -> Json:
-        """Waits for one of the phases; returns the status."""
-
-        async def there() -> Json | None:
-            status = await self.status(resource, name)
-            return status if status.get("phase") in phases else None
-
-        found: Json = await eventually(f"{name} is {phases}", there, seconds=seconds)
-        return found
-
-    async def says(self, resource: Resource, name: str, text: str, *, seconds: float = 20) -> Json:
-        """Waits for a message that holds the text; returns the status."""
-
-        async def there() -> Json | None:
-            status = await self.status(resource, name)
-            return status if text in (status.get("message") or "") else None
-
-        found: Json = await eventually(f"{name} says {text!r}", there, seconds=seconds)
-        return found
-
-    async def job(self, name: str) -> Json:
-        """The batch Job of a training job, once it is there."""
-
-        async def there() -> Json | None:
-            jobs = await self.cluster.list(BATCH_JOBS)
-            return next((job for job in jobs if job["metadata"]["ownerReferences"][0]["name"] == name), None)
-
-        found: Json = await eventually(f"the Job of {name}", there)
-        return found
-
-
-@pytest.fixture
-async def scene(cluster: Cluster, kubeconfig: Path, tmp_path: Path) -> AsyncIterator[Scene]:
-    with fake_trainer_pod() as pod, running(FakeKubelet(cluster, address=pod.address)) as kubelet:
-        pod.body = b"{}"
-        operator = OperatorProcess(
-            kubeconfig,
-            tmp_path / "operator.log",
-            namespace=cluster.namespace,
-            lease_seconds=15,
-            poll_seconds=0.1,
-            progress_seconds=0.3,
-            service_probe_url=f"http://{pod.address}:{pod.port}/ready",
-        )
-        try:
-            yield Scene(cluster, operator, kubelet, pod)
-            assert operator.process.poll() in (None, -signal.SIGKILL), operator.log()
-            assert "Traceback" not in operator.log(), operator.log()
-        finally:
-            assert operator.stop() in (0, -signal.SIGKILL)
-
-
-def true_conditions(status: Json) -> dict[str, str]:
-    return {each["type"]: each["reason"] for each in status["conditions"] if each["status"] == "True"}
 
 
 async def test_a_run_from_apply_to_result(scene: Scene) -> None:
@@ -298,72 +204,6 @@ async def test_a_config_map_that_comes_later(scene: Scene) -> None:
     await scene.says(TRAINING_JOBS, "wait", "ConfigMap r8 has no key train.jsonl, only other")
     await scene.cluster.patch(CONFIG_MAPS, "r8", {"data": {"train.jsonl": "{}"}})
     await scene.phase(TRAINING_JOBS, "wait", "Succeeded")
-
-
-async def test_a_deployment_is_deployed_when_its_service_answers(scene: Scene) -> None:
-    scene.pod.ready = False
-    await scene.cluster.create(DEPLOYMENTS, deployment_manifest("news"))
-    status = await scene.phase(DEPLOYMENTS, "news", "Deploying")
-    await _roll_out(scene, "news")
-    status = await scene.says(DEPLOYMENTS, "news", "waiting for the Service to answer")
-    assert true_conditions(status) == {"Reconciling": "WaitingForService"}
-    scene.pod.ready = True
-    status = await scene.phase(DEPLOYMENTS, "news", "Deployed")
-    assert (status["ready"], status["url"]) == ("1/1", f"http://news.{scene.cluster.namespace}.svc")
-    scale = await scene.cluster.client.request("GET", DEPLOYMENTS.path(scene.cluster.namespace, "news", "scale"))
-    assert scale["status"] == {"replicas": 1, "selector": status["selector"]}
-
-    await scene.cluster.patch(APP_DEPLOYMENTS, "news", {"spec": {"replicas": 5}})
-
-    async def put_right() -> bool:
-        return bool((await scene.cluster.get(APP_DEPLOYMENTS, "news"))["spec"]["replicas"] == 1)
-
-    await eventually("only the operator writes replicas", put_right)
-    await scene.cluster.patch(DEPLOYMENTS, "news", {"spec": {"suspend": True}})
-
-    async def off() -> bool:
-        return bool((await scene.cluster.get(APP_DEPLOYMENTS, "news"))["spec"]["replicas"] == 0)
-
-    await eventually("its pods go", off)
-    await scene.phase(DEPLOYMENTS, "news", "Suspended")
-
-
-async def _roll_out(scene: Scene, name: str) -> None:
-    """What Deployment, endpoint slice controller and kubelet would do."""
-    service = await eventually("the Service", lambda: scene.cluster.find(SERVICES, name))
-    app = await scene.cluster.get(APP_DEPLOYMENTS, name)
-    ready = {"replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1}
-    await scene.cluster.set_status(
-        APP_DEPLOYMENTS, name, {"observedGeneration": app["metadata"]["generation"], **ready}
-    )
-    owner = {"apiVersion": "v1", "kind": "Service", "name": name, "uid": service["metadata"]["uid"], "controller": True}
-    labels = {**service["metadata"]["labels"], "kubernetes.io/service-name": name}
-    await scene.cluster.create(
-        ENDPOINT_SLICES,
-        {
-            "metadata": {"name": f"{name}-x", "labels": labels, "ownerReferences": [owner]},
-            "addressType": "IPv4",
-            "endpoints": [{"addresses": ["198.18.0.9"], "conditions": {"ready": True}}],
-            "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
-        },
-    )
-
-
-@pytest.mark.parametrize("resource", [APP_DEPLOYMENTS, SERVICES], ids=lambda resource: resource.kind)
-async def test_a_strangers_object_is_never_written(scene: Scene, resource: Resource) -> None:
-    labels = {"app": "other"}
-    spec: Json = {"selector": labels, "ports": [{"port": 80}]}
-    if resource is APP_DEPLOYMENTS:
-        template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "x", "image": "x"}]}}
-        spec = {"selector": {"matchLabels": labels}, "template": template}
-    before = await scene.cluster.create(resource, {"metadata": {"name": "shop"}, "spec": spec})
-    await scene.cluster.create(DEPLOYMENTS, deployment_manifest("shop"))
-    status = await scene.says(
-        DEPLOYMENTS, "shop", f"{resource.kind} shop exists and does not belong to this deployment"
-    )
-    assert true_conditions(status) == {"Stalled": "NameConflict"}
-    after = await scene.cluster.get(resource, "shop")
-    assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
 
 
 async def test_objects_that_are_deleted_hold_nothing(scene: Scene) -> None:
