@@ -16,11 +16,13 @@ class OperatorProcess:
 
     Args:
         log: file that its output is appended to.
+        liveness_port: port of /healthz on loopback; None: not served.
         settings: the operator's settings by name, e.g. lease_seconds=3.
     """
 
-    def __init__(self, kubeconfig: Path, log: Path, **settings: object) -> None:
+    def __init__(self, kubeconfig: Path, log: Path, *, liveness_port: int | None = None, **settings: object) -> None:
         self._log = log
+        self._options = [f"--liveness=http://127.0.0.1:{liveness_port}/healthz"] if liveness_port else []
         self._environment = {
             **{name: text for name, text in os.environ.items() if not name.startswith(("CLASSIFIER_", "KUBERNETES_"))},
             "KUBECONFIG": str(kubeconfig),
@@ -33,7 +35,7 @@ class OperatorProcess:
     def _start(self) -> subprocess.Popen[bytes]:
         command = [
             *(sys.executable, "-m", "kopf", "run", "--standalone", "--all-namespaces"),
-            *("-m", "classifier_operator.main"),
+            *(*self._options, "-m", "classifier_operator.main"),
         ]
         with self._log.open("ab") as output:
             return subprocess.Popen(
