@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "operator" / "src")]
@@ -54,7 +55,7 @@ async def leading(cluster: Cluster, lease: str) -> None:
 
 @asynccontextmanager
 async def operator(cluster: Cluster, kubeconfig: Path, folder: Path) -> AsyncIterator[OperatorProcess]:
-    settings = {"namespace": cluster.namespace, "lease_seconds": LEASE_SECONDS}
+    settings: dict[str, Any] = {"namespace": cluster.namespace, "lease_seconds": LEASE_SECONDS}
     process = OperatorProcess(kubeconfig, folder / "operator.log", **settings)
     try:
         await leading(cluster, cluster.namespace)

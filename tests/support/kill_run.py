@@ -56,7 +56,7 @@ async def kill_run(cluster: Cluster, kubeconfig: Path, folder: Path, *, kills: i
     draw = random.Random(seed)
     kubelet = FakeKubelet(cluster)
     log = folder / "killed-operator.log"
-    settings = {"namespace": cluster.namespace, "lease_seconds": LEASE_SECONDS}
+    settings: dict[str, Any] = {"namespace": cluster.namespace, "lease_seconds": LEASE_SECONDS}
     operator = OperatorProcess(kubeconfig, log, **settings)
 
     async def all_finished() -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -32,7 +33,7 @@ def ports() -> tuple[int, int]:
 @pytest.fixture
 def operator(cluster: Cluster, kubeconfig: Path, tmp_path: Path, ports: tuple[int, int]) -> Iterator[OperatorProcess]:
     liveness, metrics = ports
-    settings = {"namespace": cluster.namespace, "metrics_port": metrics}
+    settings: dict[str, Any] = {"namespace": cluster.namespace, "metrics_port": metrics}
     made = OperatorProcess(kubeconfig, tmp_path / "operator.log", liveness_port=liveness, **settings)
     yield made
     made.stop()

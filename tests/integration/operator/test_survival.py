@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def start(cluster: Cluster, kubeconfig: Path, tmp_path: Path) -> Iterator[Start]
 
     def begin() -> OperatorProcess:
         log = tmp_path / f"operator-{len(made)}.log"
-        settings = {"namespace": cluster.namespace, "lease_seconds": LEASE_SECONDS}
+        settings: dict[str, Any] = {"namespace": cluster.namespace, "lease_seconds": LEASE_SECONDS}
         made.append(OperatorProcess(kubeconfig, log, **settings))
         return made[-1]
 
