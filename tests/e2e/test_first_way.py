@@ -140,13 +140,12 @@ def test_deleting_while_the_operator_is_down_leaves_nothing(data: str) -> None:
     try:
         kube.wait_for("no operator", lambda: not kube.items("pods", install.NAMESPACE), timeout=90)
         kube.kubectl("delete", "ctj", "doomed", "-n", data, "--timeout=30s")
-        left = lambda: [  # noqa: E731 (read twice below)
-            o["metadata"]["name"]
-            for kind in ("jobs", "pods", "pvc")
-            for o in kube.items(kind, data)
-            if o["metadata"]["name"].startswith("doomed")
-        ]
-        kube.wait_for("nothing of the job is left", lambda: not left(), timeout=120, show=left)
+        kube.wait_for("nothing of the job is left", lambda: not _left_of("doomed", data), timeout=120)
     finally:
         kube.kubectl("scale", *operator, "--replicas=1")
         kube.kubectl("rollout", "status", *operator, "--timeout=120s")
+
+
+def _left_of(job: str, namespace: str) -> list[str]:
+    found = [item["metadata"]["name"] for kind in ("jobs", "pods", "pvc") for item in kube.items(kind, namespace)]
+    return [name for name in found if name.startswith(job)]
