@@ -117,14 +117,12 @@ def _up(options: argparse.Namespace) -> None:
             at = cluster.up(control_plane=True)
             say(f"etcd and the API server are up after {time.monotonic() - started:.1f} s: KUBECONFIG={at.kubeconfig}")
             return
-        provider = Provider.TOLD if options.kubeconfig or options.use_current else options.provider
-        provider = Provider(provider or providers.choose())
-        if provider is Provider.TOLD:
-            told.up(options.kubeconfig)
-        elif provider is Provider.KIND:
-            kind.up()
+        if options.kubeconfig or options.use_current:
+            providers.up(Provider.TOLD, options.kubeconfig, options.install)
         else:
-            cluster.up(install=options.install)
+            # A cluster that was named before stays the one.
+            provider = Provider(options.provider or providers.choose())
+            providers.up(provider, told.kubeconfig(), options.install)
     say(f"The cluster is up after {time.monotonic() - started:.1f} s. To use it:")
     say(f"  export KUBECONFIG={providers.kubeconfig_path()} PATH={providers.tool('kubectl').parent}:$PATH")
     say("  kubectl get nodes")

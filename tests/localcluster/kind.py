@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .bare.layout import GPUS
 from .errors import ClusterError
-from .paths import state_dir
+from .paths import cache_dir
 from .progress import step
 from .shell import run
 
@@ -26,7 +26,8 @@ def exists() -> bool:
 
 
 def kubeconfig() -> Path:
-    return state_dir() / "kubeconfig"
+    """The file for users; it is there as long as kind is what runs the cluster."""
+    return cache_dir() / "kind.kubeconfig"
 
 
 def up() -> None:

@@ -42,8 +42,9 @@ class Docker:
             raise ClusterError(f"docker save failed:\n{tail(done.stderr.decode(errors='replace'))}")
 
     def tags(self, repository: str) -> list[str]:
-        # Docker lists the newest first.
-        return run(["docker", "images", "--format={{.Repository}}:{{.Tag}}", repository]).split()
+        # Docker lists the newest first, and knows names of its own registry only without it.
+        words = ["docker", "images", "--format={{.Repository}}:{{.Tag}}", repository.removeprefix("docker.io/")]
+        return [qualified(name) for name in run(words).split()]
 
     def remove(self, references: Sequence[str]) -> None:
         if references:
