@@ -35,6 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ClusterError as error:
         print(f"localcluster: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python would complain once more when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print("localcluster: interrupted; the same command goes on from here", file=sys.stderr)
         return 130

@@ -45,13 +45,13 @@ class KubeApi:
         return value
 
     def get(self, path: str) -> Object | None:
-        """The object at a path, or None where there is none."""
+        """The object at a path, or None where there is none. Raises ClusterError when the server does not answer."""
         try:
             return self.request("GET", path)
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
+        except OSError as error:
+            if isinstance(error, urllib.error.HTTPError) and error.code == 404:
                 return None
-            raise
+            raise ClusterError(f"The API server at {self.server} did not answer GET {path}: {error}") from None
 
     def apply(self, collection: str, item: Object) -> None:
         """Server-side apply of one object, as field manager `localcluster`; tried again while the server settles."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -15,6 +16,7 @@ from ..errors import ClusterError
 from ..paths import cache_dir
 from ..progress import Step, step
 from ..shell import succeeds, tail
+from .machine import marked_processes
 
 SOURCES = Path(__file__).resolve().parent
 KUBERNETES = "v1.34.4"
@@ -61,8 +63,8 @@ class Program:
 
 NODE = Program("node", packages=(".", "./pause"), links=COMPONENTS)
 HELM = Program("helm", install="helm.sh/helm/v4/cmd/helm@v4.3.1")
-KIND = Program("kind", install="sigs.k8s.io/kind@v0.30.0")
 ALL = (NODE, HELM)
+KEEP = 3
 
 
 def programs_dir() -> Path:
@@ -81,6 +83,8 @@ def ensure(programs: tuple[Program, ...]) -> Path:
         with step(f"build {program.name}") as shown:
             _build(program, shown)
             shown.result = "built"
+    if missing:
+        _prune(missing)
     folder = programs_dir()
     folder.mkdir(parents=True, exist_ok=True)
     for program in programs:
@@ -90,6 +94,25 @@ def ensure(programs: tuple[Program, ...]) -> Path:
                 link.unlink(missing_ok=True)
                 link.symlink_to(target)
     return folder
+
+
+def _prune(built: list[Program]) -> None:
+    """Of a program that was just built keep the newest versions: other clones of the project may stand on one."""
+    for program in built:
+        versions = sorted(program.folder().parent.glob(f"{program.name}-*"), key=lambda path: path.stat().st_mtime)
+        for version in versions[:-KEEP]:
+            if version.name in "\0".join(_programs_in_use()):
+                continue
+            shutil.rmtree(version, ignore_errors=True)
+
+
+def _programs_in_use() -> list[str]:
+    """What the running components were started from."""
+    found = []
+    for process in marked_processes():
+        with contextlib.suppress(OSError):
+            found.append(str(Path(f"/proc/{process.pid}/exe").readlink()))
+    return found
 
 
 def check_go() -> None:

@@ -40,6 +40,10 @@ class PodCgroup:
 
     def ensure(self) -> str:
         for hierarchy in cgroup_hierarchies():
+            # With version 2 kubelet wants every controller that it knows; systemd does not hand down all of them.
+            for controller in ("cpu", "cpuset", "memory", "pids", "hugetlb"):
+                with contextlib.suppress(OSError):
+                    (hierarchy / "cgroup.subtree_control").write_text(f"+{controller}")
             folder = hierarchy / CGROUP
             folder.mkdir(exist_ok=True)
             # In version 1 a new cpuset is empty, and no process may enter it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Container, Sequence
 from pathlib import Path
@@ -11,6 +12,11 @@ from ..errors import ClusterError
 from ..progress import Step
 from ..shell import tail
 from .contexts import Plan
+
+OFFLINE = re.compile(
+    r"failure resolving|name resolution|network is unreachable|Connection refused|timed out", re.IGNORECASE
+)
+"""What apt and pip say when they reach nobody."""
 
 
 class Builder(Protocol):
@@ -54,4 +60,6 @@ def stream(words: Sequence[str], log: Path, shown: Step) -> None:
             if line.strip():
                 shown.detail = " ".join(line.split())[:90]
     if process.returncode != 0:
-        raise ClusterError(f"The build failed; the end of {log}:\n{tail(log.read_text(errors='replace'))}")
+        text = log.read_text(errors="replace")
+        network = " Is there a network?" if OFFLINE.search(text) else ""
+        raise ClusterError(f"The build failed.{network} The end of {log}:\n{tail(text)}")

@@ -59,7 +59,7 @@ def _blobs() -> set[str]:
 def forget(repository: str, keep: Sequence[str]) -> None:
     """Remove the node's images of a repository but for those to keep and those that pods use."""
     at = cluster.layout()
-    pods = cluster.client(at).request("GET", "/api/v1/pods")["items"]
+    pods = (cluster.client(at).get("/api/v1/pods") or {"items": []})["items"]
     used = {container["image"] for pod in pods for container in pod["spec"]["containers"]}
     images = _images()
     stale = [name for name in images if name.rpartition(":")[0] == repository and name not in keep]
