@@ -132,3 +132,26 @@ def test_what_keeps_pods_from_a_node(node: dict[str, object] | None, reason: str
     trouble = obstacles(node)
     assert reason in trouble
     assert bool(trouble) == bool(reason)
+
+
+def test_with_install_the_missing_packages_come_from_apt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """apt-get is asked for what is missing and nothing else, and it is looked again whether that helped."""
+    log = tmp_path / "apt-calls"
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "apt-get").write_text(f'#!/bin/sh\necho "$*" >> {log}\ntouch {tmp_path}/installed\n')
+    (programs / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    missing = lambda: [] if (tmp_path / "installed").exists() else ["mmdebstrap", "runc"]  # noqa: E731
+    monkeypatch.setattr(needs, "missing_packages", missing)
+    monkeypatch.setattr(needs, "_machine_problems", lambda: [])
+    monkeypatch.setattr(needs, "_build_problems", lambda _: [])
+    with pytest.raises(localcluster.ClusterError, match="apt-get install --no-install-recommends mmdebstrap runc"):
+        needs.check_node(install=False)
+    assert not log.exists()
+    needs.check_node(install=True)
+    assert log.read_text().splitlines() == [
+        "update -qq",
+        "install -qq --yes --no-install-recommends mmdebstrap runc",
+    ]
