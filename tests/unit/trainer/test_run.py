@@ -420,9 +420,9 @@ def test_progress_is_served_while_it_runs(tmp_path: Path, make_config: MakeConfi
         assert found["phase"] in ("Preparing", "Training", "Testing")
         seen.append(found["progress"]["percent"])
 
-    import classifier_trainer.run as module
+    import classifier_trainer.methods as module
 
-    report = module._report
+    report = module.report
 
     def asked(*args: Any) -> None:
         report(*args)
@@ -430,7 +430,7 @@ def test_progress_is_served_while_it_runs(tmp_path: Path, make_config: MakeConfi
 
     config = make_config(multiclass(tmp_path / "train", 60), test=0.2, epochs=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_report", asked)
+        patch.setattr(module, "report", asked)
         assert run(config, port=port) == 0
     assert len(seen) == 6
     assert seen == sorted(seen)

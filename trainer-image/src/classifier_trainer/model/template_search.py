@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from classifier_trainer.batching import micro_batches, pad_batch
-from classifier_trainer.compute import Compute
+from classifier_trainer.compute import Compute, linear_algebra
 from classifier_trainer.model import closed_form
 from classifier_trainer.model.features import Progress, head_inputs
 from classifier_trainer.model.load import Backbone
@@ -64,7 +64,8 @@ def choose(
         if added_tokens(tokenizer) < backbone.max_length // 2:
             tokenizers[template] = tokenizer
     features = _features(backbone, compute, prompts, tokenizers, progress)
-    losses = {template: _losses(found, targets, exclusive, seed) for template, found in features.items()}
+    with linear_algebra(backbone.head.in_features):
+        losses = {template: _losses(found, targets, exclusive, seed) for template, found in features.items()}
     best = DEFAULT
     for template, found in losses.items():
         gain = losses[DEFAULT] - found
