@@ -133,43 +133,73 @@ def _plain(backbone: Backbone, compute: Compute, ids: dict[str, list[list[int]]]
 def _by_cache(
     backbone: Backbone, compute: Compute, ids: dict[str, list[list[int]]], pad: int
 ) -> dict[str, Features] | None:
-    """All candidates over one pass of the text, whose keys and values they share; None if the model cannot do so."""
+    """All candidates over one pass of the text and one of all that stands behind it; None if the model cannot do so.
+
+    Every candidate's end sees the text's keys and values and itself, but not the others: so the ends stand side by
+    side in one sequence, each counted from the end of the text, under a mask of our own.
+    """
     starts = [_shared(rows) for rows in zip(*ids.values(), strict=True)]
-    if min(starts) < 1:
+    ends = {name: [row[start:] for row, start in zip(rows, starts, strict=True)] for name, rows in ids.items()}
+    lengths = {name: len(rows[0]) for name, rows in ends.items()}
+    if min(starts) < 1 or any(len(row) != lengths[name] for name, rows in ends.items() for row in rows):
         return None
     prefix = pad_batch([row[:start] for row, start in zip(ids[DEFAULT], starts, strict=True)], pad, compute.device)
     body: Any = backbone.model.base_model
+    at = torch.arange(len(starts), device=compute.device)
+    text_ends = torch.tensor(starts, device=compute.device)
     result: dict[str, Features] = {}
     try:
         with torch.inference_mode():
-            cache = body(**prefix, use_cache=True).past_key_values
-            for template, rows in ids.items():
-                tail = pad_batch([row[start:] for row, start in zip(rows, starts, strict=True)], pad, compute.device)
-                positions = torch.tensor(starts, device=compute.device)[:, None]
-                positions = positions + torch.arange(tail["input_ids"].shape[1], device=compute.device)
+            seen = body(**prefix, use_cache=True)
+            for name in [name for name, length in lengths.items() if length == 0]:
+                result[name] = _numpy(seen.last_hidden_state[at, text_ends - 1])
+            spans = [(name, length) for name, length in lengths.items() if length]
+            if spans:
+                tail = torch.tensor(
+                    [[token for name, _ in spans for token in ends[name][row]] for row in range(len(starts))]
+                )
+                steps = torch.cat([torch.arange(length) for _, length in spans]).to(compute.device)
                 hidden = body(
-                    input_ids=tail["input_ids"],
-                    attention_mask=torch.cat([prefix["attention_mask"], tail["attention_mask"]], dim=1),
-                    position_ids=positions,
-                    past_key_values=cache,
+                    input_ids=tail.to(compute.device),
+                    attention_mask=_side_by_side(
+                        prefix["attention_mask"], [length for _, length in spans], compute.dtype
+                    ),
+                    position_ids=text_ends[:, None] + steps,
+                    past_key_values=seen.past_key_values,
                     use_cache=True,
                 ).last_hidden_state
-                last = tail["attention_mask"].sum(dim=1) - 1
-                rows_at = torch.arange(len(rows), device=hidden.device)
-                result[template] = hidden[rows_at, last].float().cpu().numpy()
-                cache.crop(-tail["input_ids"].shape[1])
+                last = -1
+                for name, length in spans:
+                    last += length
+                    result[name] = _numpy(hidden[:, last])
     except (AttributeError, TypeError, ValueError, RuntimeError, NotImplementedError):
-        return None  # not every decoder has a cache that can be cut back: the plain way always works
+        return None  # not every decoder has such a cache or takes such a mask: the plain way always works
     return result
 
 
+def _side_by_side(text_mask: torch.Tensor, lengths: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+    """Additive mask [rows, 1, ends, text + ends]: an end's token sees the text and what stands before it in its end."""
+    total = sum(lengths)
+    blocks = [torch.ones(length, length).tril() for length in lengths]
+    own = torch.block_diag(*blocks).bool().to(text_mask.device)  # type: ignore[no-untyped-call]
+    rows = text_mask.shape[0]
+    text = text_mask.bool()[:, None, None, :].expand(rows, 1, total, -1)
+    allowed = torch.cat([text, own.expand(rows, 1, total, total)], dim=-1)
+    return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill(~allowed, torch.finfo(dtype).min)
+
+
+def _numpy(values: torch.Tensor) -> Features:
+    found: Features = values.float().cpu().numpy()
+    return found
+
+
 def _shared(rows: Sequence[Sequence[int]]) -> int:
-    """Tokens that all candidates of a row begin with, but at most all but the last, which must be computed."""
+    """Tokens that all candidates of a row begin with."""
     shortest = min(rows, key=len)
     for at, token in enumerate(shortest):
         if any(row[at] != token for row in rows):
-            return min(at, len(shortest) - 1)
-    return len(shortest) - 1
+            return at
+    return len(shortest)
 
 
 def _agree(found: dict[str, Features], plain: dict[str, Features]) -> bool:
