@@ -22,6 +22,25 @@ def micro_batches(rows: Sequence[int], lengths: Sequence[int], token_budget: int
     return result
 
 
+def even_batches(rows: Sequence[int], lengths: Sequence[int], token_budget: int, multiple: int) -> list[list[int]]:
+    """As `micro_batches`, but their number is a multiple of `multiple` (if there are rows enough) and about one size."""
+    count = -(-len(micro_batches(rows, lengths, token_budget)) // multiple) * multiple
+    ordered = sorted(rows, key=lambda index: -lengths[index])
+    longest = [lengths[index] for index in ordered]
+    total, parts = sum(longest), min(count, len(ordered))
+    result: list[list[int]] = [[]]
+    done = 0
+    for at, row in enumerate(ordered):
+        # A new part where the tokens so far have used up this one's share, or the rows left are needed one a part.
+        full = result[-1] and (done >= total * len(result) / parts or len(ordered) - at <= parts - len(result))
+        if full and len(result) < parts:
+            result.append([])
+        result[-1].append(row)
+        done += longest[at]
+    # Uneven lengths may leave a part above the budget.
+    return [batch for part in result for batch in micro_batches(part, lengths, token_budget)]
+
+
 def pad_batch(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> dict[str, torch.Tensor]:
     """`input_ids` and `attention_mask` [rows, longest], padded on the right."""
     longest = max(len(row) for row in rows)

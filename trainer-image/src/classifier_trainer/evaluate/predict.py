@@ -18,16 +18,20 @@ def predict(
 ) -> npt.NDArray[np.float64]:
     """Logits [n, k] of rows of token ids; the model is used as it is, in its own number format."""
     lengths = [len(row) for row in ids]
-    result: npt.NDArray[np.float64] | None = None
     model.eval()
-    with torch.inference_mode():
-        for batch in micro_batches(range(len(ids)), lengths, compute.token_budget):
-            inputs = pad_batch([ids[row] for row in batch], pad, compute.device)
-            logits = model(**inputs).logits.double().cpu().numpy()
-            if result is None:
-                result = np.zeros((len(ids), logits.shape[1]))
-            result[batch] = logits
-            progress(inputs["input_ids"].numel())
+
+    def of(batch: list[int]) -> tuple[npt.NDArray[np.float64], int]:
+        inputs = pad_batch([ids[row] for row in batch], pad, compute.device)
+        with torch.inference_mode():
+            return model(**inputs).logits.double().cpu().numpy(), inputs["input_ids"].numel()
+
+    result: npt.NDArray[np.float64] | None = None
+    batches = micro_batches(range(len(ids)), lengths, compute.token_budget)
+    for batch, (logits, tokens) in zip(batches, compute.map(of, batches), strict=True):
+        if result is None:
+            result = np.zeros((len(ids), logits.shape[1]))
+        result[batch] = logits
+        progress(tokens)
     if result is None:
         raise ValueError("no rows to predict")
     return result

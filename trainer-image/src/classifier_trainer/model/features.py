@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -34,21 +35,25 @@ def head_inputs(
     """The head's inputs [rows, width] for rows of token ids; the backbone is run once a row."""
     lengths = [len(row) for row in ids]
     result = np.zeros((len(ids), head.in_features), dtype=np.float32)
-    seen: list[torch.Tensor] = []
-    handle = head.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].detach()))
+    seen = threading.local()  # several batches are on their way at a time
+    handle = head.register_forward_pre_hook(lambda _module, inputs: setattr(seen, "hidden", inputs[0].detach()))
     model.eval()
-    try:
+
+    def of(batch: list[int]) -> tuple[npt.NDArray[np.float32], int]:
+        inputs = pad_batch([ids[index] for index in batch], pad, compute.device)
         with torch.inference_mode(), compute.autocast():
-            for batch in micro_batches(range(len(ids)), lengths, compute.token_budget):
-                inputs = pad_batch([ids[index] for index in batch], pad, compute.device)
-                seen.clear()
-                model(**inputs)
-                hidden = seen[-1]
-                if hidden.dim() == 3:
-                    at = torch.arange(len(batch), device=hidden.device)
-                    hidden = hidden[at, last_token(inputs["input_ids"], pad)]
-                result[batch] = hidden.float().cpu().numpy()
-                progress(inputs["input_ids"].numel())
+            model(**inputs)
+            hidden: torch.Tensor = seen.hidden
+            if hidden.dim() == 3:
+                at = torch.arange(len(batch), device=hidden.device)
+                hidden = hidden[at, last_token(inputs["input_ids"], pad)]
+            return hidden.float().cpu().numpy(), inputs["input_ids"].numel()
+
+    try:
+        batches = micro_batches(range(len(ids)), lengths, compute.token_budget)
+        for batch, (found, tokens) in zip(batches, compute.map(of, batches), strict=True):
+            result[batch] = found
+            progress(tokens)
     finally:
         handle.remove()
     return result

@@ -100,17 +100,22 @@ def _features(
         encoded[template] = [row or [pad] for row in rows]  # an empty text
     result = {template: np.zeros((len(prompts), backbone.head.in_features), np.float32) for template in tokenizers}
     lengths = [len(row) + most for row in encoded[DEFAULT]]
-    cached = True
-    for number, batch in enumerate(micro_batches(range(len(prompts)), lengths, compute.token_budget)):
-        ids = {template: [found[index] for index in batch] for template, found in encoded.items()}
-        found = _by_cache(backbone, compute, ids, pad) if cached else None
-        if found is not None and number == 0:
-            # A few rows tell whether this model's cache does what is expected of it.
-            few = {template: rows[:_CHECKED] for template, rows in ids.items()}
-            cached = _agree(found, _plain(backbone, compute, few, pad))
-        if found is None or not cached:
-            found, cached = _plain(backbone, compute, ids, pad), False
-        for template, values in found.items():
+    batches = micro_batches(range(len(prompts)), lengths, compute.token_budget)
+
+    def ids_of(batch: list[int]) -> dict[str, list[list[int]]]:
+        return {template: [found[index] for index in batch] for template, found in encoded.items()}
+
+    # A few rows tell whether this model's cache does what is expected of it.
+    few = ids_of(batches[0][:_CHECKED])
+    by_cache = _by_cache(backbone, compute, few, pad)
+    cached = by_cache is not None and _agree(by_cache, _plain(backbone, compute, few, pad))
+
+    def of(batch: list[int]) -> dict[str, Features] | None:
+        return _by_cache(backbone, compute, ids_of(batch), pad) if cached else None
+
+    for batch, found in zip(batches, compute.map(of, batches), strict=True):
+        ids = ids_of(batch)
+        for template, values in (found or _plain(backbone, compute, ids, pad)).items():
             result[template][batch] = values
         progress(sum(len(row) for row in ids[DEFAULT]))
     return result
@@ -204,7 +209,7 @@ def _shared(rows: Sequence[Sequence[int]]) -> int:
 
 def _agree(found: dict[str, Features], plain: dict[str, Features]) -> bool:
     for template, values in found.items():
-        difference = np.linalg.norm(values[:_CHECKED] - plain[template], axis=1)
+        difference = np.linalg.norm(values - plain[template], axis=1)
         if (difference > _SAME * np.linalg.norm(plain[template], axis=1)).any():
             return False
     return True

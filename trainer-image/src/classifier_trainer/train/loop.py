@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from classifier_trainer.batching import micro_batches, pad_batch
+from classifier_trainer.batching import even_batches, pad_batch
 from classifier_trainer.compute import Compute
 from classifier_trainer.train.schedule import factor
 
@@ -88,6 +88,8 @@ def train(
     lengths = [len(row) for row in ids]
     epochs = [updates_of(epoch) for epoch in range(1, settings.epochs + 1)]
     steps = sum(len(updates) for updates in epochs)
+    # Dropout draws from one generator, which batches that are computed side by side would share.
+    random = any(isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0 for part in model.modules())
     step = 0
     for epoch, updates in enumerate(epochs, start=1):
         for number, rows in enumerate(updates, start=1):
@@ -96,17 +98,14 @@ def train(
             share = factor(settings.scheduler, step, steps, settings.warmup_ratio)
             for group, rate in zip(optimizer.param_groups, base_rates, strict=True):
                 group["lr"] = rate * share
+            batches = even_batches(rows, lengths, compute.token_budget, 1 if random else compute.workers)
+            one = _Update(model, trained, ids, goals, exclusive, pad, compute, len(rows), (settings.seed, step))
+            parts = map(one, enumerate(batches)) if random else compute.map(one, list(enumerate(batches)))
             loss = 0.0
-            for micro, batch in enumerate(micro_batches(rows, lengths, compute.token_budget)):
-                # Dropout depends on the place in the run alone, not on what was computed before.
-                torch.manual_seed(hash((settings.seed, step, micro)) & 0x7FFF_FFFF_FFFF_FFFF)
-                inputs = pad_batch([ids[row] for row in batch], pad, compute.device)
-                with compute.autocast():
-                    logits = model(**inputs).logits
-                # Divided by the rows of the whole update: the sum over micro-batches is the mean of one large batch.
-                part = _loss_sum(logits.float(), goals[batch].to(compute.device), exclusive) / len(rows)
-                torch.autograd.backward(part)
-                loss += float(part.detach())
+            for part, gradients in parts:
+                loss += part
+                # Added in the order of the batches, whoever is ready first: the sum is the same in every run.
+                _add(trained, gradients)
             norm = nn.utils.clip_grad_norm_(trained, settings.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -123,6 +122,40 @@ def train(
                 tokens=sum(lengths[row] for row in rows),
                 seconds=time.perf_counter() - start,
             )
+
+
+@dataclass(frozen=True)
+class _Update:
+    """The gradients of the micro-batches of one update; called from several threads."""
+
+    model: nn.Module
+    trained: Sequence[nn.Parameter]
+    ids: Sequence[Sequence[int]]
+    goals: torch.Tensor
+    exclusive: bool
+    pad: int
+    compute: Compute
+    rows: int
+    seed: tuple[int, int]
+
+    def __call__(self, numbered: tuple[int, list[int]]) -> tuple[float, Sequence[torch.Tensor | None]]:
+        """The share of the update's loss and gradients that a micro-batch (number, rows) brings."""
+        number, batch = numbered
+        # Dropout depends on the place in the run alone, not on what was computed before.
+        torch.manual_seed(hash((*self.seed, number)) & 0x7FFF_FFFF_FFFF_FFFF)
+        inputs = pad_batch([self.ids[row] for row in batch], self.pad, self.compute.device)
+        with self.compute.autocast():
+            logits = self.model(**inputs).logits
+        # Divided by the rows of the whole update: the sum over micro-batches is the mean of one large batch.
+        goals = self.goals[batch].to(self.compute.device)
+        part = _loss_sum(logits.float(), goals, self.exclusive) / self.rows
+        return float(part.detach()), torch.autograd.grad(part, list(self.trained), allow_unused=True)
+
+
+def _add(parameters: Sequence[nn.Parameter], gradients: Sequence[torch.Tensor | None]) -> None:
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        if gradient is not None:
+            parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
 
 
 def _loss_sum(logits: torch.Tensor, targets: torch.Tensor, exclusive: bool) -> torch.Tensor:
