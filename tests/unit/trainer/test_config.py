@@ -109,7 +109,7 @@ def test_digest_does_not_depend_on_order_and_does_not_change() -> None:
 
 def test_config_map_is_resolved_by_its_uri() -> None:
     found = parse(content(trainDataset={"configMap": {"name": "r8", "key": "train.jsonl"}}))
-    assert found.train_dataset.source == "configmap://r8/train.jsonl"
+    assert found.train_dataset.address == "configmap://r8/train.jsonl"
 
 
 def test_fields_without_effect() -> None:

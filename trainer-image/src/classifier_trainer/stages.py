@@ -72,13 +72,13 @@ def read_data(config: RunConfig, tracker: Tracker) -> Dataset:
     """Reads, checks and splits the rows."""
     tracker.phase("Preparing", "reading the data")
     train, test = config.train_dataset, config.test_dataset
-    train_path = resolve(train.source, config.mounts, what=_field("trainDataset", train.uri))
+    train_path = resolve(train.address, config.mounts, what=_field("trainDataset", train.uri))
     aside: tuple[Path, str] | float | None = None
     if test is not None and test.split is not None:
         aside = test.split
-    elif test is not None and test.source is not None:
-        aside = resolve(test.source, config.mounts, what=_field("testDataset", test.uri)), test.source
-    dataset = load_dataset((train_path, train.source), aside, config.task_type, config.hyperparameters.seed)
+    elif test is not None and test.address is not None:
+        aside = resolve(test.address, config.mounts, what=_field("testDataset", test.uri)), test.address
+    dataset = load_dataset((train_path, train.address), aside, config.task_type, config.hyperparameters.seed)
     test_rows = len(dataset.test) if dataset.test else 0
     tracker.dataset(dataset.task, dataset.labels, len(dataset.train), test_rows)
     tracker.say(f"{dataset.reason}; {len(dataset.train)} training rows, {test_rows} test rows")
