@@ -15,7 +15,7 @@ from classifier_trainer.data.split import split_indices
 def one_hot(classes: list[int], labels: int) -> Split:
     targets = np.zeros((len(classes), labels), dtype=np.int8)
     targets[np.arange(len(classes)), classes] = 1
-    return Split([f"t{index}" for index in range(len(classes))], targets)
+    return Split([f"t{index}" for index in range(len(classes))], targets, range(1, len(classes) + 1))
 
 
 def test_classes_keep_their_shares() -> None:
@@ -34,7 +34,7 @@ def test_small_classes() -> None:
 
 def test_binary_is_stratified_by_absence_too() -> None:
     targets = np.array([[1]] * 10 + [[0]] * 90, dtype=np.int8)
-    _, aside = split_indices(Split([f"t{i}" for i in range(100)], targets), 0.3, 5)
+    _, aside = split_indices(Split([f"t{i}" for i in range(100)], targets, range(100)), 0.3, 5)
     assert targets[aside].sum() == 3
     assert len(aside) == 30
 
@@ -42,7 +42,7 @@ def test_binary_is_stratified_by_absence_too() -> None:
 def test_identical_texts_stay_together() -> None:
     split = one_hot([0, 1] * 50, 2)
     prompts = [f"t{index % 20}" for index in range(100)]
-    kept, aside = split_indices(Split(prompts, split.targets), 0.3, 3)
+    kept, aside = split_indices(Split(prompts, split.targets, split.lines), 0.3, 3)
     assert {prompts[index] for index in kept}.isdisjoint(prompts[index] for index in aside)
 
 
@@ -57,7 +57,7 @@ def test_seed_decides() -> None:
 def test_multilabel_keeps_the_share_of_each_label(seed: int, share: float) -> None:
     generator = np.random.default_rng(seed)
     targets = (generator.random((200, 5)) < [0.5, 0.3, 0.2, 0.1, 0.02]).astype(np.int8)
-    kept, aside = split_indices(Split([f"t{i}" for i in range(200)], targets), share, seed)
+    kept, aside = split_indices(Split([f"t{i}" for i in range(200)], targets, range(200)), share, seed)
     assert sorted(kept + aside) == list(range(200))
     counts = targets.sum(axis=0)
     # Within a few rows of the share: labels that stand together cannot all be met exactly.

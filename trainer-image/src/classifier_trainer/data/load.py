@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from classifier_trainer.data.read import read_jsonl
 from classifier_trainer.data.rows import Dataset, Split
 from classifier_trainer.data.split import split_indices
@@ -43,7 +45,8 @@ def load_dataset(
         warnings += check_classes(kept, task, labels, where) + overlap(kept, aside)
     else:
         warnings += check_classes(kept, task, labels, where)
-    return Dataset(task, reason, labels, kept, aside, warnings)
+    natural = kept.targets.sum(axis=0, dtype=np.int64)
+    return Dataset(task, reason, labels, kept, None, aside, warnings, {}, natural, len(kept))
 
 
 def _set_aside(everything: Split, share: float, seed: int, where: str) -> tuple[Split, Split]:

@@ -78,7 +78,7 @@ def to_split(rows: Rows, task: Task, labels: list[str], *, known: bool) -> Split
         for label in ones:
             targets[index, column[label]] = 1
     faults.raise_any()
-    return Split(rows.prompts, targets)
+    return Split(rows.prompts, targets, rows.lines)
 
 
 def check_classes(split: Split, task: Task, labels: list[str], where: str) -> list[str]:
