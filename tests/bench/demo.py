@@ -41,19 +41,7 @@ def demo(clone: Path, environment: dict[str, str], name: str) -> dict[str, Any]:
     return {"total_s": total, **result, "steps": {"environment": environment_s, **result["steps"]}}
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="classifier-demo-") as folder:
-        clone = Path(folder) / "clone"
-        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
-        environment = os.environ | {name: str(Path(folder) / path) for name, path in CACHES.items()}
-        subprocess.run(["make", "cluster-down"], cwd=ROOT, check=True)
-        try:
-            cold = demo(clone, environment, "cold")
-            cached = demo(clone, environment, "cached")
-        finally:
-            make(clone, environment, "cluster-down")
-            # Go's module cache is read-only, which would keep the temporary folder from going.
-            subprocess.run(["chmod", "-R", "u+w", folder], check=True)
+def report(clone: Path, cold: dict[str, Any], cached: dict[str, Any]) -> None:
     cold_s, cached_s = cold["total_s"], cached["total_s"]
     accuracy, svm = cold["figures"]["accuracy"], cold["figures"]["svm_accuracy"]
     write(
@@ -84,7 +72,23 @@ def main() -> None:
             "where the time goes, in seconds, cold / cached: "
             + ", ".join(f"{name} {cold['steps'][name]:.0f} / {cached['steps'][name]:.0f}" for name in cold["steps"])
         ],
+        measured=clone,
     )
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="classifier-demo-") as folder:
+        clone = Path(folder) / "clone"
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+        environment = os.environ | {name: str(Path(folder) / path) for name, path in CACHES.items()}
+        subprocess.run(["make", "cluster-down"], cwd=ROOT, check=True)
+        try:
+            cold = demo(clone, environment, "cold")
+            report(clone, cold, demo(clone, environment, "cached"))
+        finally:
+            make(clone, environment, "cluster-down")
+            # Go's module cache is read-only, which would keep the temporary folder from going.
+            subprocess.run(["chmod", "-R", "u+w", folder], check=True)
 
 
 if __name__ == "__main__":

@@ -40,21 +40,24 @@ def machine() -> str:
     )
 
 
-def commit() -> str:
+def commit(tree: Path = ROOT) -> str:
     """The commit that was measured, with `+` where the tree had changes."""
-    head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=tree, capture_output=True, text=True)
     if head.returncode:
         return "unknown"
-    changed = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=ROOT, capture_output=True, text=True)
+    changed = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=tree, capture_output=True, text=True)
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 
 def write(
-    name: str, *, title: str, command: str, rows: Sequence[Row], notes: Sequence[str] = ()
+    name: str, *, title: str, command: str, rows: Sequence[Row], notes: Sequence[str] = (), measured: Path = ROOT
 ) -> Mapping[str, float]:
-    """Writes results/NAME.json and results/NAME.md, prints the table, and returns the figures."""
+    """Writes results/NAME.json and results/NAME.md, prints the table, and returns the figures.
+
+    `measured` is the checkout whose code was measured.
+    """
     figures = {row.key: row.value for row in rows}
-    stamp = {"command": command, "machine": machine(), "commit": commit()}
+    stamp = {"command": command, "machine": machine(), "commit": commit(measured)}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps({**stamp, "figures": figures}, indent=2) + "\n")
     text = _table(title, stamp, rows, notes)
