@@ -57,7 +57,9 @@ def read_adapter_config(folder: Path) -> dict[str, Any]:
 
 
 def merge_adapter(model: nn.Module, folder: Path) -> set[str]:
-    """Merges the adapter in `folder` into the fp32 `model`, in place; returns the names of the parameters it set whole.
+    """Merges the adapter in `folder` into `model`, in place; returns the names of the parameters it set whole.
+
+    The sums are in fp32 whatever the format of the model, and rounded to it once.
 
     Raises:
         UserError: the adapter does not fit the model.
@@ -101,7 +103,7 @@ def _assign(target: torch.Tensor | None, value: torch.Tensor, name: str) -> None
         raise UserError(
             f"the checkpoint's adapter does not fit the base model at '{name}': use the base it was trained from."
         )
-    target.copy_(value.to(target.dtype))
+    target.copy_(value)
 
 
 def _delta(sides: Mapping[str, torch.Tensor], module: str) -> torch.Tensor:
@@ -117,7 +119,7 @@ def _add(weight: torch.Tensor | None, delta: torch.Tensor, scale: float, module:
         raise UserError(
             f"the checkpoint's adapter does not fit the base model at '{module}': use the base it was trained from."
         )
-    weight.add_(delta.to(weight.dtype), alpha=scale)
+    weight.copy_(weight.float().add_(delta, alpha=scale))
 
 
 def _scale(config: Mapping[str, Any], module: str) -> float:

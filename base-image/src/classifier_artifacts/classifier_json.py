@@ -41,8 +41,12 @@ class ClassifierJson(_Part):
     """In the order of the output logits; Binary has one, the positive label, though it has two logits."""
     thresholds: dict[str, float] = Field(default_factory=dict)
     """Probability from which a label counts as predicted (Binary, Multilabel); empty for Multiclass."""
-    temperature: float = 1.0
+    temperature: float = Field(default=1.0, gt=0)
     """Informational: the saved head is already divided by it."""
+    temperatures: dict[str, float] = Field(default_factory=dict)
+    """The same for Multilabel: the row of each label is already divided by its own."""
+    calibrated: bool = False
+    """Whether temperature and thresholds were fitted on validation rows."""
     base_model: BaseModelReference | None = None
     max_length: int | None = Field(default=None, ge=1)
     """Tokens of a row, the template's included; longer texts are cut."""
@@ -55,8 +59,9 @@ class ClassifierJson(_Part):
     def _check(self) -> Self:
         if self.task == "Binary" and len(self.labels) != 1:
             raise ValueError("task Binary has exactly one label, the positive one")
-        if unknown := sorted(set(self.thresholds) - set(self.labels)):
-            raise ValueError(f"thresholds name the unknown label '{unknown[0]}'")
+        for name, part in (("thresholds", self.thresholds), ("temperatures", self.temperatures)):
+            if unknown := sorted(set(part) - set(self.labels)):
+                raise ValueError(f"{name} name the unknown label '{unknown[0]}'")
         return self
 
 
@@ -85,8 +90,8 @@ def write_classifier_json(folder: Path, value: ClassifierJson) -> None:
     """Writes classifier.json into `folder`, whole or not at all."""
     content = value.model_dump(mode="json", by_alias=True, exclude_none=True)
     content["template"] = value.template
-    if not value.thresholds:
-        del content["thresholds"]
+    for empty in [name for name in ("thresholds", "temperatures") if not content[name]]:
+        del content[empty]
     path = folder / FILE_NAME
     temporary = path.with_name(f".{FILE_NAME}.{os.getpid()}")
     temporary.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

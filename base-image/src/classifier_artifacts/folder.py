@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,16 +54,26 @@ class ModelFolder:
         return load_tokenizer(self.path, self.name)
 
     def load_model(self, dtype: torch.dtype | None = None) -> PreTrainedModel:
-        """The model in evaluation mode on the CPU; an adapter is merged in fp32 before the cast to `dtype` (fp32).
+        """The model in evaluation mode on the CPU, its backbone in `dtype` (fp32) and its head in fp32.
+
+        An adapter is merged in fp32. Weights that are stored in `dtype` never stand in memory as fp32.
 
         Raises:
             UserError: the weights are not there, are incomplete, or do not fit.
         """
         import torch
 
-        model, missing = _from_pretrained(self.base or self.path, self.config, self.name)
+        from classifier_artifacts.bfloat16 import cast_backbone
+
+        wanted, source = dtype or torch.float32, self.base or self.path
+        narrow = wanted != torch.float32 and str(wanted) == f"torch.{_stored_dtype(source)}"
+        model, missing = _from_pretrained(source, self.config, self.name, wanted if narrow else torch.float32)
+        if narrow:
+            cast_backbone(model, wanted)
         if self.kind == "adapter":
             missing -= adapter.merge_adapter(model, self.path)
+        elif narrow:
+            _read_head(model, self.path)
         if missing:
             raise UserError(
                 f"'{self.name}' has no weights for '{sorted(missing)[0]}': it is not a trained classifier, "
@@ -70,8 +81,9 @@ class ModelFolder:
             )
         ensure_pad_token(model.config, self.load_tokenizer())
         model.config.get_text_config().use_cache = False  # keys and values for texts to come: a classifier has none
-        module: torch.nn.Module = model  # transformers hides the types of to() and eval() behind its decorators
-        module.to(dtype or torch.float32).eval()
+        cast_backbone(model, wanted)
+        module: torch.nn.Module = model  # transformers hides the type of eval() behind its decorators
+        module.eval()
         return model
 
 
@@ -129,17 +141,7 @@ def load_tokenizer(path: Path, name: str) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
     # Without these files transformers would make up an empty tokenizer of the model's class, or ask the hub.
-    if not any(
-        (path / file).is_file()
-        for file in (
-            "tokenizer.json",
-            "tokenizer.model",
-            "vocab.txt",
-            "vocab.json",
-            "spiece.model",
-            "sentencepiece.bpe.model",
-        )
-    ):
+    if not any((path / file).is_file() for file in _TOKENIZER_FILES):
         raise UserError(f"'{name}' has no tokenizer: put tokenizer.json (and tokenizer_config.json) beside the model.")
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
@@ -195,9 +197,10 @@ def ensure_pad_token(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBas
     config.get_text_config().pad_token_id = found
 
 
-def _from_pretrained(path: Path, config: PretrainedConfig, name: str) -> tuple[PreTrainedModel, set[str]]:
-    """The fp32 model and the names of the parameters for which `path` has no weights."""
-    import torch
+def _from_pretrained(
+    path: Path, config: PretrainedConfig, name: str, dtype: torch.dtype
+) -> tuple[PreTrainedModel, set[str]]:
+    """The model in `dtype`, and the names of the parameters for which `path` has no weights."""
     from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification
 
@@ -205,13 +208,34 @@ def _from_pretrained(path: Path, config: PretrainedConfig, name: str) -> tuple[P
     try:
         with _quiet("transformers.modeling_utils"):
             loaded = AutoModelForSequenceClassification.from_pretrained(
-                path, config=config, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+                path, config=config, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
             )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise UserError(f"'{name}' cannot be loaded as a classifier: {_first_line(error)}") from error
     model, info = loaded
     mismatched = {key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"]}
     return model, set(info["missing_keys"]) | mismatched
+
+
+def _stored_dtype(path: Path) -> str:
+    """The number format that a model folder says its weights are in: `bfloat16`."""
+    content = json.loads((path / "config.json").read_bytes())
+    return str(content.get("dtype") or content.get("torch_dtype"))
+
+
+def _read_head(model: PreTrainedModel, path: Path) -> None:
+    """Fills the fp32 head with what is stored: loading rounded it to the format of the backbone."""
+    import torch
+    from safetensors import safe_open
+
+    from classifier_artifacts.bfloat16 import head_modules
+
+    heads = {id(parameter) for head in head_modules(model) for parameter in head.parameters()}
+    wanted = {name: parameter for name, parameter in model.named_parameters() if id(parameter) in heads}
+    for file in path.glob("*.safetensors"):
+        with safe_open(file, "pt") as stored, torch.no_grad():
+            for name in wanted.keys() & set(stored.keys()):
+                wanted[name].copy_(stored.get_tensor(name))
 
 
 def _check_base(classifier: ClassifierJson | None, base: Path | None, name: str) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from classifier_artifacts.bfloat16 import to_bfloat16
 from classifier_server.backend import BackendBrokenError, BackendMemoryError, Logits
-from classifier_server.precision import to_bfloat16
 
 _CPU_BATCH_TOKENS = 512
 _GPU_BATCH_TOKENS = 16_384

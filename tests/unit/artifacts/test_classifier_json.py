@@ -20,6 +20,8 @@ VALUE = ClassifierJson(
     task="Multilabel",
     labels=["a", "b"],
     thresholds={"a": 0.4},
+    temperatures={"a": 1.5, "b": 0.9},
+    calibrated=True,
     base_model=BaseModelReference(uri="pvc://c/m", digest="sha256:0"),
     max_length=64,
     template="{prompt} =>",
@@ -45,6 +47,8 @@ def test_multiclass_has_no_thresholds_and_says_that_there_is_no_template(tmp_pat
     write_classifier_json(tmp_path, ClassifierJson(task="Multiclass", labels=["a", "b"]))
     content = json.loads((tmp_path / "classifier.json").read_text())
     assert "thresholds" not in content
+    assert "temperatures" not in content
+    assert (content["temperature"], content["calibrated"]) == (1.0, False)
     assert content["template"] is None
 
 
@@ -74,3 +78,7 @@ def test_contradictions_are_refused() -> None:
         ClassifierJson(task="Binary", labels=["a", "b"])
     with pytest.raises(ValidationError, match="unknown label 'c'"):
         ClassifierJson(task="Multilabel", labels=["a"], thresholds={"c": 0.1})
+    with pytest.raises(ValidationError, match="temperatures name the unknown label 'c'"):
+        ClassifierJson(task="Multilabel", labels=["a"], temperatures={"c": 0.1})
+    with pytest.raises(ValidationError, match="temperature"):
+        ClassifierJson(task="Multiclass", labels=["a", "b"], temperature=0)
