@@ -58,7 +58,7 @@ class Seen:
     def __init__(self, resource: Resource, namespace: str) -> None:
         self.changes = 0
         self.namespace = namespace
-        self.store = Store(resource, lambda value: trim.trim(resource, value), trim.no_index, self._count)
+        self.store = Store(resource, lambda value: trim.trim(resource, value), lambda _: (), self._count)
 
     def _count(self, *_: object) -> None:
         self.changes += 1

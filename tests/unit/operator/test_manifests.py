@@ -10,10 +10,13 @@ import pytest
 import yaml
 
 from classifier_operator.api import names
+from classifier_operator.api.training_status import BaseModelStatus
 from classifier_operator.manifests.claim import output_claim
 from classifier_operator.manifests.deployment import server_deployment
 from classifier_operator.manifests.job import training_job as job_manifest
+from classifier_operator.manifests.rendezvous import headless_service
 from classifier_operator.manifests.service import server_service
+from classifier_operator.plan.output import output_uri
 from classifier_operator.wire.errors import WireError
 from support.builders import UID, deployment, training_job
 
@@ -43,10 +46,15 @@ POD_TEMPLATE = {
 }
 
 
-def job(**spec: Any) -> dict[str, Any]:
+def job(base: BaseModelStatus | None = None, **spec: Any) -> dict[str, Any]:
     made = training_job(**spec)
     return job_manifest(
-        made, name=names.job_name("news", UID), output_uri="pvc://news-output", suspended=False, image=IMAGE
+        made,
+        name=names.job_name("news", UID),
+        output_uri=output_uri(made),
+        base_model=base or BaseModelStatus(uri=made.spec.base_model.uri),
+        suspended=False,
+        image=IMAGE,
     )
 
 
@@ -76,6 +84,43 @@ CASES = {
         image="mine:2",
         podTemplate=POD_TEMPLATE,
     ),
+    "job-continued": lambda: job(
+        BaseModelStatus(
+            display="earlier/epoch-2",
+            uri="pvc://earlier-output/checkpoints/epoch-2",
+            adapter_base="hf://Qwen/Qwen3-4B-Base",
+        ),
+        baseModel={"checkpoint": {"trainingJobName": "earlier", "name": "epoch-2"}},
+    ),
+    "job-object-store": lambda: job(
+        baseModel={"uri": "s3://models/qwen", "secretName": "store"},
+        trainDataset={
+            "uri": "s3://data/train.csv",
+            "secretName": "store",
+            "format": "CSV",
+            "columns": {"prompt": "text", "completion": "topic"},
+            "limit": 1000,
+        },
+        testDataset={"uri": "hf://datasets/org/name", "secretName": "hub", "hub": {"split": "validation"}},
+        validation={"split": 0.1},
+        rebalance={"counts": {"a": 10, "b": 20}},
+        testFunctions=[
+            {"builtin": "SampleMatchCombined"},
+            {"name": "cost", "configMap": {"name": "functions", "key": "cost.py"}},
+            {"name": "gain", "uri": "pvc://functions/gain.py"},
+        ],
+        output={"uri": "s3://models/news/", "secretName": "store-writer"},
+        checkpoints={"keep": "Best", "format": "Merged"},
+        report={"rows": False},
+    ),
+    "job-nodes": lambda: job(
+        nodes=4,
+        backoffLimit=2,
+        output={"claim": {"accessModes": ["ReadWriteMany"]}},
+        resources={"limits": {"nvidia.com/gpu": 8}},
+        podTemplate={"spec": {"env": [{"name": "RANK", "value": "7"}, {"name": "NCCL_DEBUG", "value": "INFO"}]}},
+    ),
+    "service-headless": lambda: headless_service(training_job(nodes=4), name=names.job_name("news", UID)),
     "claim-least": lambda: output_claim(training_job(), name="news-output"),
     "claim-full": lambda: output_claim(
         training_job(
@@ -128,8 +173,7 @@ def test_one_claim_is_one_volume() -> None:
 
 
 def test_the_output_is_writable_also_on_a_claim_that_is_read() -> None:
-    made = training_job(baseModel={"uri": "pvc://all/model"}, output={"claim": {"name": "all", "path": "runs/1"}})
-    manifest = job_manifest(made, name="x", output_uri="pvc://all/runs/1", suspended=False, image=IMAGE)
+    manifest = job(baseModel={"uri": "pvc://all/model"}, output={"claim": {"name": "all", "path": "runs/1"}})
     mounts = manifest["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
     assert {each["mountPath"]: each.get("readOnly", False) for each in mounts} == {
         "/output": False,

@@ -2,85 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
-from classifier_operator.api import names
+from classifier_operator.api.training_status import BaseModelStatus
 from classifier_operator.plan.training import plan_training
 from classifier_operator.plan.types import (
-    ClaimView,
     CreateClaim,
     CreateJob,
     DeleteJob,
     DeleteTrainingJob,
-    JobView,
-    PodView,
     Problem,
     SuspendJob,
     TrainingObserved,
-    TrainingPlan,
 )
-from classifier_operator.wire.progress import ProgressReport
-from support.builders import NOW, UID, ago, condition, ended_pod, job_view, pod_view, training_job
+from support.builders import NOW, ago, condition, ended_pod, job_view, pod_view, training_job
+from support.planning import JOB, Row, plan, report, verdicts
 
-JOB = names.job_name("news", UID)
-CLAIM = ClaimView("news-output")
 DONE = {"phase": "Succeeded", "conditions": [condition("Complete", True)], "completionTime": "2026-03-01T11:59:00Z"}
 FAILED = {"phase": "Failed", "conditions": [condition("Failed", True, "DeadlineExceeded")]}
 RUNNING = {"phase": "Training", "attempt": 1, "message": "epoch 2 of 3", "conditions": [condition("Ready", True)]}
 
 
-def report(phase: str = "Training", message: str = "epoch 1 of 3, loss 0.5", **more: Any) -> ProgressReport:
-    return ProgressReport.decode(json.dumps({"version": "v1alpha1", "phase": phase, "message": message, **more}))
-
-
-def plan(
-    *,
-    child: JobView | None = None,
-    pods: tuple[PodView, ...] = (),
-    status: dict[str, Any] | None = None,
-    metadata: dict[str, Any] | None = None,
-    said: ProgressReport | None = None,
-    claim: ClaimView | None = CLAIM,
-    named_by: str | None = None,
-    problem: Problem | None = None,
-    **spec: Any,
-) -> TrainingPlan:
-    return plan_training(
-        TrainingObserved(
-            job=training_job(status=status, metadata=metadata, **spec),
-            now=NOW,
-            child=child,
-            pods=pods,
-            claim=claim,
-            report=said,
-            report_pod=pods[-1].uid if said and pods else None,
-            named_by=named_by,
-            problem=problem,
-        )
-    )
-
-
-def verdicts(decided: TrainingPlan) -> dict[str, str]:
-    """Conditions that are True, with their reasons."""
-    return {each.type: each.reason for each in decided.status.conditions or () if each.status == "True"}
-
-
-@dataclass(frozen=True)
-class Row:
-    name: str
-    given: dict[str, Any]
-    actions: tuple[Any, ...] = ()
-    phase: str | None = None
-    true: dict[str, str] = field(default_factory=dict)
-    says: str | None = None
-    again: float | None = None
-
-
-CREATE = CreateJob(JOB, "pvc://news-output", False)
+BASE = BaseModelStatus(display="file:///model", uri="file:///model")
+CREATE = CreateJob(JOB, "pvc://news-output", False, BASE)
 WAITING = {"phase": "Pending", "waiting_message": "", "ready": False, "started_at": None, "ip": None}
 ROWS = [
     Row("new", {"claim": None}, (CreateClaim("news-output"), CREATE), "Pending", {"Reconciling": "JobMissing"}),
@@ -88,14 +34,14 @@ ROWS = [
     Row(
         "a claim that exists",
         {"claim": None, "output": {"claim": {"name": "models", "path": "a/b"}}},
-        (CreateJob(JOB, "pvc://models/a/b", False),),
+        (CreateJob(JOB, "pvc://models/a/b", False, BASE),),
         "Pending",
         {"Reconciling": "JobMissing"},
     ),
     Row(
         "new and suspended takes no storage",
         {"claim": None, "suspend": True},
-        (CreateJob(JOB, "pvc://news-output", True),),
+        (CreateJob(JOB, "pvc://news-output", True, BASE),),
         "Pending",
         {"Reconciling": "JobMissing"},
     ),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from classifier_operator.api.training_status import Checkpoint, Progress
+from classifier_operator.api.training_status import Checkpoint, DatasetStatus, Progress
 from classifier_operator.plan.report import (
     checkpoints_status,
     dataset_status,
@@ -15,8 +15,9 @@ from classifier_operator.plan.report import (
     score,
 )
 from classifier_operator.plan.sentences import last_sentence, one_line
+from classifier_operator.plan.standing import selecting_metric
 from classifier_operator.wire.progress import ReportedCheckpoint, ReportedDataset, ReportedProgress
-from support.builders import NOW, ago, ended_pod
+from support.builders import NOW, ago, ended_pod, training_job
 
 
 @pytest.mark.parametrize(
@@ -50,11 +51,16 @@ def test_figures_that_are_none(value: float) -> None:
 
 def test_lists_are_cut() -> None:
     status = dataset_status(
-        ReportedDataset(labels=[f"l{n}" * 200 for n in range(300)], label_count=300, warnings=["w\nw"] * 50), None
+        ReportedDataset(
+            labels=[f"l{n}" * 200 for n in range(300)], label_count=300, validation_rows=7, warnings=["w\nw"] * 50
+        ),
+        None,
     )
     assert status is not None
     assert status.labels is not None
-    assert (len(status.labels), status.label_count) == (100, 300)
+    assert (len(status.labels), status.label_count, status.validation_rows) == (100, 300, 7)
+    # A termination message may have left out what was known.
+    assert dataset_status(ReportedDataset(label_count=300), status) == status
     assert max(map(len, status.labels)) <= 256
     assert status.warnings == ["w w"] * 20
 
@@ -71,14 +77,30 @@ def test_of_many_checkpoints_the_newest_and_the_best_stay() -> None:
 @pytest.mark.parametrize(
     ("metrics", "best", "text"),
     [
-        ({"accuracy": "0.91", "macroF1": "0.88"}, "epoch-1", "0.91"),
-        ({"sampleMatchCombined": "0.9", "accuracy": "0.91"}, "epoch-1", "0.9"),
+        ({"accuracy": "0.91", "macroF1": "0.88"}, "epoch-1", "0.88"),
+        ({"sampleMatchCombined": "0.9", "accuracy": "0.91"}, "epoch-1", "0.91"),
         ({"macroF1": "0.88"}, None, "0.88"),
         ({}, "epoch-1", None),
     ],
 )
 def test_score(metrics: dict[str, str], best: str | None, text: str | None) -> None:
-    assert score([Checkpoint(name="epoch-1", metrics=metrics)], best) == text
+    assert score([Checkpoint(name="epoch-1", metrics=metrics)], best, "macroF1") == text
+
+
+@pytest.mark.parametrize(
+    ("hyperparameters", "task", "metric"),
+    [
+        (None, "Multiclass", "macroF1"),
+        (None, None, "macroF1"),
+        ({}, "Multilabel", "macroF1"),
+        ({"selectBy": "Auto"}, "Binary", "averagePrecision"),
+        ({"selectBy": "LogLoss"}, "Binary", "logLoss"),
+        ({"selectBy": "MicroF1"}, "Multilabel", "microF1"),
+    ],
+)
+def test_the_metric_that_selects(hyperparameters: Any, task: Any, metric: str) -> None:
+    job = training_job(**({} if hyperparameters is None else {"hyperparameters": hyperparameters}))
+    assert selecting_metric(job, DatasetStatus(task_type=task) if task else None) == metric
 
 
 @pytest.mark.parametrize(

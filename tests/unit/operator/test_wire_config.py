@@ -9,15 +9,19 @@ from classifier_operator.api.deployment import ServerSettings
 from classifier_operator.api.training import TrainingJobSpec
 from classifier_operator.wire.errors import WireError
 from classifier_operator.wire.model import MAX_BYTES
-from classifier_operator.wire.run_config import RunConfig
+from classifier_operator.wire.run_config import RunBaseModel, RunConfig
 from classifier_operator.wire.serve_config import ModelSource, ServeConfig
 
 SPEC: dict[str, Any] = {
     "baseModel": {"uri": "pvc://smollm2/model", "secretName": "hf-token"},
-    "trainDataset": {"configMap": {"name": "r8", "key": "train.jsonl"}},
+    "trainDataset": {"configMap": {"name": "r8", "key": "train.jsonl"}, "secretName": "store"},
     "testDataset": {"split": 0.3},
+    "rebalance": {"shares": {"earn": 0.25, "acq": 0.75}},
+    "testFunctions": [{"builtin": "LabelMatch"}],
+    "checkpoints": {"keep": "Last"},
+    "report": {"rows": False},
     "hyperparameters": {"epochs": 1, "learningRate": 1e-5, "lora": {"rank": 4}},
-    "output": {"ifExists": "Fail"},
+    "output": {"uri": "s3://models/r8", "secretName": "store", "ifExists": "Fail"},
     "resources": {"limits": {"cpu": 2}},
     "backoffLimit": 1,
 }
@@ -25,15 +29,21 @@ MOUNTS = {"pvc://smollm2/model": "/inputs/base-model/model", "pvc://r8-output": 
 
 
 def run_config(spec: dict[str, Any]) -> RunConfig:
-    return RunConfig.of(TrainingJobSpec.from_json_object(spec), output_uri="pvc://r8-output", mounts=MOUNTS)
+    read = TrainingJobSpec.from_json_object(spec)
+    base = RunBaseModel(uri=read.base_model.uri or "")
+    return RunConfig.of(read, base_model=base, output_uri="pvc://r8-output", mounts=MOUNTS)
 
 
 def test_run_configuration_is_the_training_part_verbatim() -> None:
     assert json.loads(run_config(SPEC).encode()) == {
         "version": "v1alpha1",
         "baseModel": {"uri": "pvc://smollm2/model"},
-        "trainDataset": SPEC["trainDataset"],
+        "trainDataset": {"configMap": {"name": "r8", "key": "train.jsonl"}},
         "testDataset": SPEC["testDataset"],
+        "rebalance": SPEC["rebalance"],
+        "testFunctions": SPEC["testFunctions"],
+        "checkpoints": SPEC["checkpoints"],
+        "report": SPEC["report"],
         "hyperparameters": SPEC["hyperparameters"],
         "output": {"uri": "pvc://r8-output", "ifExists": "Fail"},
         "mounts": MOUNTS,

@@ -45,6 +45,8 @@ class Kind:
     short: str
     columns: Sequence[Column]
     scale: bool = False
+    rules: Sequence[dict[str, str]] = ()
+    """Rules that look at the whole object."""
 
 
 _AGE: Final = Column("Age", ".metadata.creationTimestamp", "date")
@@ -64,9 +66,16 @@ KINDS: Final = (
             Column("Score", ".status.score"),
             Column("ETA", ".status.progress.eta"),
             _AGE,
-            Column("Base Model", ".spec.baseModel.uri", wide=True),
+            Column("Base Model", ".status.baseModel.display", wide=True),
             Column("Attempt", ".status.attempt", "integer", wide=True),
             _MESSAGE,
+        ),
+        rules=(
+            rule(
+                "!has(self.spec.baseModel.checkpoint)"
+                " || self.spec.baseModel.checkpoint.trainingJobName != self.metadata.name",
+                "baseModel.checkpoint.trainingJobName names this job itself: write the name of another, earlier one",
+            ),
         ),
     ),
     Kind(
@@ -160,7 +169,7 @@ def _root_schema(kind: Kind) -> JsonObject:
             "metadata": {"type": "object"},
             **schemas,
         },
-        "x-kubernetes-validations": [_NAME_RULE],
+        "x-kubernetes-validations": [_NAME_RULE, *kind.rules],
     }
 
 

@@ -5,11 +5,13 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
+from classifier_operator.api.addresses import ModelAddress
 from classifier_operator.api.base import SCHEMA_DEFAULT, Model, list_map, rule, rules
 from classifier_operator.api.hyperparameters import Precision
 from classifier_operator.api.meta import Condition
 from classifier_operator.api.pod_template import PodTemplate, ResourceRequirements
-from classifier_operator.api.scalars import Duration, ImageName, LongText, ModelAddress, ObjectName
+from classifier_operator.api.references import CheckpointReference
+from classifier_operator.api.scalars import Duration, ImageName, LongText, ObjectName
 
 DeploymentPhase = Literal["Pending", "Deploying", "Deployed", "Suspended", "Failed"]
 
@@ -32,29 +34,11 @@ _AUTO_OR_TOKENS: Final[dict[str, Any]] = {
 BatchTokens = Annotated[Annotated[int, Field(ge=1, le=10_000_000)] | Literal["Auto"], WithJsonSchema(_AUTO_OR_TOKENS)]
 
 
-class CheckpointReference(Model):
-    """A checkpoint of a ClassifierTrainingJob in the same namespace; the deployment waits until it exists."""
-
-    training_job_name: ObjectName
-    """Name of the ClassifierTrainingJob."""
-    name: str = Field(
-        default="best",
-        max_length=64,
-        json_schema_extra=rules(
-            rule(
-                "self.matches('^(best|last|epoch-[1-9][0-9]*)$')",
-                "model.checkpoint.name must be best, last, or epoch-N, e.g. epoch-2",
-            )
-        ),
-    )
-    """Which checkpoint: best, last or epoch-N. Default: best."""
-
-
 class ServedModel(Model):
     """The model to serve; exactly one of checkpoint and uri."""
 
     checkpoint: CheckpointReference | None = None
-    """A checkpoint of a training job. Mutable: a change rolls the pods."""
+    """A checkpoint of a training job; the deployment waits until it exists. Mutable: a change rolls the pods."""
     uri: ModelAddress | None = None
     """Any transformers sequence-classification folder: pvc://claim/path, hf://org/name[@revision], or file:///path in
     the image. Mutable: a change rolls the pods."""

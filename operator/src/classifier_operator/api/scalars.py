@@ -1,12 +1,10 @@
-"""Strings with a meaning of their own: quantities, durations, times, names and addresses."""
+"""Strings with a meaning of their own: quantities, durations, times and names."""
 
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field, PlainSerializer, StringConstraints, WithJsonSchema
-
-from classifier_operator.api.base import rule, rules
+from pydantic import BeforeValidator, PlainSerializer, StringConstraints, WithJsonSchema
 
 DURATION_PATTERN: Final = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
 """The pattern of GEP-2257 of the Gateway API."""
@@ -54,6 +52,9 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "maxLength": 24, "pattern": DURATION_PATTERN}),
 ]
 
+DurationText = Annotated[str, StringConstraints(max_length=24, pattern=DURATION_PATTERN)]
+"""A duration that is passed on as it was written."""
+
 Time = Annotated[
     datetime,
     PlainSerializer(format_time, return_type=str),
@@ -93,31 +94,3 @@ DataKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern
 """A key in a ConfigMap or Secret."""
 
 ImageName = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^\S+$")]
-
-_HUB: Final = "hf://[A-Za-z0-9._-]+/[A-Za-z0-9._-]+(@[A-Za-z0-9._/-]+)?"
-_CLAIM: Final = "pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/.+)?"
-_FILE: Final = "file:///.+"
-_NO_PARENT: Final = "!self.contains('/../') && !self.endsWith('/..')"
-
-
-def _address(field: str, *patterns: str, shapes: str) -> Any:
-    return Field(
-        max_length=1024,
-        json_schema_extra=rules(
-            rule(f"self.matches('^({'|'.join(patterns)})$')", f"{field} must be {shapes}"),
-            rule(_NO_PARENT, f"{field} must not contain '..': write the whole path"),
-        ),
-    )
-
-
-BaseModelAddress = Annotated[
-    str,
-    _address("baseModel.uri", _HUB, _CLAIM, _FILE, shapes="hf://org/name[@revision], pvc://claim/path or file:///path"),
-]
-DatasetAddress = Annotated[
-    str, _address("the uri of a dataset", _CLAIM, _FILE, shapes="pvc://claim/path or file:///path")
-]
-ModelAddress = Annotated[
-    str,
-    _address("model.uri", _HUB, _CLAIM, _FILE, shapes="pvc://claim/path, hf://org/name[@revision] or file:///path"),
-]

@@ -1,135 +1,69 @@
 """The specification of a ClassifierTrainingJob."""
 
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field
 
+from classifier_operator.api.addresses import BaseModelAddress, FunctionAddress
 from classifier_operator.api.base import Model, rule, rules
+from classifier_operator.api.datasets import Rebalance, TestDataset, TrainDataset, Validation
 from classifier_operator.api.hyperparameters import Hyperparameters
+from classifier_operator.api.output import Checkpoints, Output, Report
 from classifier_operator.api.pod_template import PodTemplate, ResourceRequirements
-from classifier_operator.api.scalars import (
-    BaseModelAddress,
-    DataKey,
-    DatasetAddress,
-    ImageName,
-    ObjectName,
-    Quantity,
-)
+from classifier_operator.api.references import CheckpointReference, ConfigMapKey
+from classifier_operator.api.scalars import ImageName, ObjectName
 
 TaskType = Literal["Binary", "Multiclass", "Multilabel"]
-AccessMode = Literal["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"]
 
-DEFAULT_CLAIM_SIZE: Final = "10Gi"
 MUTABLE_FIELDS: Final = ("suspend", "activeDeadlineSeconds", "ttlSecondsAfterFinished")
+MAX_NODES: Final = 64
 
 
 class BaseModelSource(Model):
-    """The model that training starts from."""
+    """The model that training starts from; exactly one of uri and checkpoint."""
 
-    uri: BaseModelAddress
-    """Where the base model is: hf://org/name[@revision], pvc://claim/path, or file:///path in the image. Immutable."""
+    uri: BaseModelAddress | None = None
+    """Where the base model is: hf://org/name[@revision], pvc://claim/path, s3://bucket/prefix,
+    https://host/archive.tar.gz, or file:///path in the image. Immutable."""
+    checkpoint: CheckpointReference | None = None
+    """A checkpoint of another training job to continue from; this job waits until it exists. Immutable."""
     secret_name: ObjectName | None = None
     """Secret whose keys become environment variables of the trainer, e.g. HF_TOKEN. Default: none. Immutable."""
 
-
-class ConfigMapKey(Model):
-    """A file in a ConfigMap of the same namespace."""
-
-    name: ObjectName
-    """Name of the ConfigMap."""
-    key: DataKey
-    """Key that holds the rows as JSON lines."""
-
-    @property
-    def uri(self) -> str:
-        """The address by which the run configuration names this key."""
-        return f"configmap://{self.name}/{self.key}"
-
-
-class TrainDataset(Model):
-    """The rows to train on; exactly one of uri and configMap."""
-
-    uri: DatasetAddress | None = None
-    """Where the rows are: pvc://claim/path, or file:///path in the image. Immutable."""
-    config_map: ConfigMapKey | None = None
-    """A ConfigMap of the same namespace that holds the rows. Immutable."""
-
     model_config = ConfigDict(
         json_schema_extra=rules(
-            rule("has(self.uri) != has(self.configMap)", "trainDataset needs exactly one of uri and configMap")
+            rule("has(self.uri) != has(self.checkpoint)", "baseModel needs exactly one of uri and checkpoint")
         )
     )
 
 
-class TestDataset(Model):
-    """The rows that every checkpoint is tested on; exactly one of split, uri and configMap."""
+class TestFunction(Model):
+    """A score that is computed for every checkpoint: a built-in one, or a Python function of the user's own, as
+    def name(input, expected, predicted), in a ConfigMap or file."""
 
     __test__ = False  # not a test class for pytest
 
-    split: float | None = Field(default=None, gt=0, lt=1)
-    """Share of the train set that is set aside for testing, above 0 and below 1. Immutable."""
-    uri: DatasetAddress | None = None
-    """Where the rows are: pvc://claim/path, or file:///path in the image. Immutable."""
+    builtin: Literal["SampleMatchCombined", "LabelMatch"] | None = None
+    """A built-in score, instead of name. Immutable."""
+    name: str | None = Field(default=None, max_length=63, pattern=r"^[a-z][A-Za-z0-9_]{0,62}$")
+    """Name of the score and of the function in the file, at most 63 characters. Immutable."""
     config_map: ConfigMapKey | None = None
-    """A ConfigMap of the same namespace that holds the rows. Immutable."""
+    """A ConfigMap of the same namespace that holds the file. Immutable."""
+    uri: FunctionAddress | None = None
+    """Where the file is: pvc://claim/path, or file:///path in the image. Immutable."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "[has(self.split), has(self.uri), has(self.configMap)].filter(x, x).size() == 1",
-                "testDataset needs exactly one of split, uri and configMap",
-            )
+                "[has(self.builtin), has(self.configMap), has(self.uri)].filter(x, x).size() == 1",
+                "a test function needs exactly one of builtin, configMap and uri",
+            ),
+            rule(
+                "has(self.builtin) != has(self.name)",
+                "a test function needs a name with configMap or uri, and none with builtin",
+            ),
         )
     )
-
-
-class OutputClaim(Model):
-    """The PersistentVolumeClaim that holds the run: one that exists (name), or one made for this job."""
-
-    name: ObjectName | None = None
-    """A claim that exists. Default: the operator makes the claim <job>-output. Immutable."""
-    path: (
-        Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")]
-        | None
-    ) = Field(
-        default=None,
-        json_schema_extra=rules(
-            rule(
-                "!self.split('/').exists(x, x == '..' || x == '.')",
-                "output.claim.path must not contain '.' or '..': write the path from the top of the claim",
-            )
-        ),
-    )
-    """Folder in the claim. Default: its top. Immutable."""
-    size: Quantity | None = None
-    """Size of the claim that is made. Default: 10Gi. Immutable."""
-    storage_class_name: ObjectName | None = None
-    """StorageClass of the claim that is made. Default: the cluster's. Immutable."""
-    access_modes: list[AccessMode] | None = Field(default=None, min_length=1, max_length=4)
-    """Access modes of the claim that is made. Default: [ReadWriteOnce]. Immutable."""
-    when_deleted: Literal["Retain", "Delete"] | None = None
-    """What happens to the claim that is made when the job is deleted. Default: Retain. Immutable."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule(
-                "!has(self.name) || !(has(self.size) || has(self.storageClassName) || has(self.accessModes)"
-                " || has(self.whenDeleted))",
-                "output.claim.name is a claim that exists: leave out size, storageClassName, accessModes and "
-                "whenDeleted, or leave out name to have a claim made",
-            )
-        )
-    )
-
-
-class Output(Model):
-    """Where the run is written."""
-
-    claim: OutputClaim | None = None
-    """The claim that holds the run. Default: the operator makes <job>-output with 10Gi. Immutable."""
-    if_exists: Literal["Reuse", "Fail"] | None = None
-    """What to do where the output holds a finished run of the same configuration: take it over, or fail. Another
-    configuration always fails. Default: Reuse. Immutable."""
 
 
 def _immutable(*fields: str) -> list[dict[str, str]]:
@@ -143,6 +77,19 @@ def _immutable(*fields: str) -> list[dict[str, str]]:
     ]
 
 
+_SHARED_OUTPUT: Final = rule(
+    "!has(self.nodes) || self.nodes == 1 || (has(self.output) && (has(self.output.uri) || (has(self.output.claim)"
+    " && (has(self.output.claim.name) || (has(self.output.claim.accessModes)"
+    " && 'ReadWriteMany' in self.output.claim.accessModes)))))",
+    "nodes above 1 need an output that all of them can write: write output.uri: s3://bucket/prefix, a claim that "
+    "exists, or output.claim.accessModes: [ReadWriteMany]",
+)
+_ONE_TASK: Final = rule(
+    "!(has(self.rebalance) && has(self.taskType) && self.taskType == 'Multilabel')",
+    "rebalance does not work with taskType Multilabel, whose rows have several labels: leave one of the two out",
+)
+
+
 class TrainingJobSpec(Model):
     """What to train. Immutable but for suspend, activeDeadlineSeconds and ttlSecondsAfterFinished."""
 
@@ -154,14 +101,40 @@ class TrainingJobSpec(Model):
     """The rows to train on. Required. Immutable."""
     test_dataset: TestDataset | None = None
     """The rows that every checkpoint is tested on. Default: none, and no testing. Immutable."""
+    validation: Validation | None = None
+    """The rows that decide the best checkpoint. Default: a share of the train set. Immutable."""
+    rebalance: Rebalance | None = None
+    """How often each label stands in the train set. Default: as in the data. Immutable."""
     hyperparameters: Hyperparameters | None = None
     """How the model is trained. Immutable."""
+    test_functions: list[TestFunction] | None = Field(
+        default=None,
+        max_length=32,
+        json_schema_extra=rules(
+            rule(
+                "self.all(x, self.exists_one(y,"
+                " (has(y.name) ? y.name : y.builtin) == (has(x.name) ? x.name : x.builtin)))",
+                "testFunctions has a function twice: give each a name of its own",
+            )
+        ),
+    )
+    """Scores beside the usual ones, computed for every checkpoint, at most 32. Default: none. Immutable."""
     output: Output | None = None
     """Where the run is written. Default: the operator makes the claim <job>-output. Immutable."""
+    checkpoints: Checkpoints | None = None
+    """Which checkpoints are kept, and how they are written. Immutable."""
+    report: Report | None = None
+    """What report.html shows. Immutable."""
+    nodes: int | None = Field(default=None, ge=1, le=MAX_NODES)
+    """Pods that train together, 1 to 64, each with the resources below. Above 1 the claims that are used must be
+    mountable by several nodes, and the output is a ReadWriteMany claim or s3://. Default: 1. Immutable."""
     resources: ResourceRequirements | None = None
-    """Compute resources of the trainer. Default: none. Immutable."""
+    """Compute resources of the trainer, for each of its pods. What is downloaded, what is cached and, with output.uri,
+    what is to be uploaded lies on the disk of the node meanwhile: ephemeral-storage bounds it. Default: none.
+    Immutable."""
     suspend: bool | None = None
-    """Whether training is paused: the trainer stops, and resumes when this is false again. Default: false. Mutable."""
+    """Whether training is paused: the trainer saves its state and stops, and resumes from there when this is false
+    again. Default: false. Mutable."""
     backoff_limit: int | None = Field(default=None, ge=0, le=1000)
     """Failed attempts before the job fails; a mistake in data or configuration fails at once, and a disruption of the
     node does not count. Default: 3. Immutable."""
@@ -172,21 +145,29 @@ class TrainingJobSpec(Model):
     image: ImageName | None = None
     """Image of the trainer. Default: from the operator's settings. Immutable."""
     pod_template: PodTemplate | None = None
-    """Labels, scheduling, environment and volumes of the trainer's pod. Immutable."""
+    """Labels, scheduling, environment and volumes of the trainer's pods. Immutable."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
+            _SHARED_OUTPUT,
+            _ONE_TASK,
             *_immutable(
                 "baseModel",
                 "taskType",
                 "trainDataset",
                 "testDataset",
+                "validation",
+                "rebalance",
                 "hyperparameters",
+                "testFunctions",
                 "output",
+                "checkpoints",
+                "report",
+                "nodes",
                 "resources",
                 "backoffLimit",
                 "image",
                 "podTemplate",
-            )
+            ),
         )
     )

@@ -55,10 +55,23 @@ class DatasetStatus(Model):
     """Number of labels."""
     train_rows: int | None = Field(default=None, ge=0)
     """Rows to train on."""
+    validation_rows: int | None = Field(default=None, ge=0)
+    """Rows that decide the best checkpoint."""
     test_rows: int | None = Field(default=None, ge=0)
     """Rows to test on."""
     warnings: list[Text] | None = Field(default=None, max_length=20)
     """What may be wrong with the data, at most 20 sentences."""
+
+
+class BaseModelStatus(Model):
+    """The model that training starts from, as it was found."""
+
+    display: str | None = Field(default=None, max_length=2048)
+    """The base model, for people, e.g. hf://Qwen/Qwen3-4B-Base or newsgroups/epoch-3."""
+    uri: str | None = Field(default=None, max_length=2048)
+    """Where it is."""
+    adapter_base: str | None = Field(default=None, max_length=2048)
+    """Where the base model of a checkpoint is that holds only an adapter."""
 
 
 class Checkpoint(Model):
@@ -84,7 +97,7 @@ class TrainingJobStatus(Model):
     message: LongText | None = None
     """Where the job stands, or what is wrong and what to write instead, in a sentence."""
     attempt: int | None = Field(default=None, ge=0)
-    """Number of the pod that runs or ran last, from 1."""
+    """Number of the attempt that runs or ran last, from 1; a suspension begins no new one."""
     job_name: str | None = Field(default=None, max_length=63)
     """Name of the batch Job that trains."""
     start_time: Time | None = None
@@ -95,6 +108,8 @@ class TrainingJobStatus(Model):
     """Seconds for which the job was active before activeSince, suspensions not counted."""
     active_since: Time | None = None
     """Since when the job has been active without a break; absent while it is not."""
+    base_model: BaseModelStatus | None = None
+    """The model that training starts from, as it was found."""
     progress: Progress | None = None
     """How far training is."""
     dataset: DatasetStatus | None = None
@@ -106,6 +121,6 @@ class TrainingJobStatus(Model):
     best: str | None = Field(default=None, max_length=64)
     """Name of the best checkpoint."""
     score: str | None = Field(default=None, max_length=64)
-    """Test result of the best checkpoint, e.g. 0.9125."""
+    """Result of the best checkpoint in what selects it (hyperparameters.selectBy), e.g. 0.9125."""
     conditions: list[Condition] | None = Field(default=None, max_length=16, json_schema_extra=list_map("type"))
     """Complete, Failed and Suspended as batch Jobs have them; Ready, Reconciling and Stalled as kstatus reads them."""

@@ -9,13 +9,15 @@ from classifier_operator.controller.state import State
 from classifier_operator.controller.views import controlled_by
 from classifier_operator.errors import KubeError, SpecError, WaitError
 from classifier_operator.kube.client import KubeClient
-from classifier_operator.kube.resources import BATCH_JOBS, CLAIMS, TRAINING_JOBS, Resource
+from classifier_operator.kube.resources import BATCH_JOBS, CLAIMS, SERVICES, TRAINING_JOBS, Resource
 from classifier_operator.kube.write import Writer
 from classifier_operator.manifests.claim import output_claim
-from classifier_operator.manifests.job import training_job
+from classifier_operator.manifests.job import training_job, training_mounts
+from classifier_operator.manifests.rendezvous import headless_service
 from classifier_operator.plan.types import (
     CreateClaim,
     CreateJob,
+    CreateService,
     DeleteJob,
     DeleteTrainingJob,
     SuspendJob,
@@ -46,6 +48,8 @@ class TrainingApplier:
         match action:
             case CreateClaim(name=name):
                 await self._create_claim(job, name)
+            case CreateService(name=name):
+                await self._create_service(job, name)
             case CreateJob():
                 await self._create_job(job, action)
             case SuspendJob(name=name, uid=uid, suspended=suspended):
@@ -73,14 +77,31 @@ class TrainingApplier:
             text = f"PersistentVolumeClaim {name} of an earlier job is being deleted"
             raise WaitError("ClaimDeleting", text, seconds=_DELETING_SECONDS)
 
+    async def _create_service(self, job: ClassifierTrainingJob, name: str) -> None:
+        try:
+            await self._writer.create(SERVICES, headless_service(job, name=name))
+        except KubeError as error:
+            if not error.already_exists:
+                raise
+            found = await self._client.request("GET", SERVICES.path(job.metadata.namespace, name))
+            if not controlled_by(found, job.metadata.uid):
+                raise _conflict("Service", name, "delete it, and training starts") from error
+            self._state[SERVICES].put(found)
+
     async def _create_job(self, job: ClassifierTrainingJob, action: CreateJob) -> None:
         try:
             manifest = training_job(
-                job, name=action.name, output_uri=action.output_uri, suspended=action.suspended, image=self._image
+                job,
+                name=action.name,
+                output_uri=action.output_uri,
+                base_model=action.base_model,
+                suspended=action.suspended,
+                image=self._image,
             )
         except WireError as error:
             raise SpecError("InvalidSpec", str(error), final=True) from error
-        await self._inputs.check(job)
+        mounts = training_mounts(job, output_uri=action.output_uri, base_model=action.base_model)
+        await self._inputs.check(job, mounts)
         if not await self._may_create(job):
             return
         try:

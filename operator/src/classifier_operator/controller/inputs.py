@@ -1,38 +1,39 @@
-"""Looks whether the ConfigMaps that a job names exist: without them its pod would wait without a word."""
+"""Looks whether what a job names is there and fits: without it its pod would wait without a word."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from classifier_operator.api.kinds import ClassifierTrainingJob
+from classifier_operator.api.references import ConfigMapKey
 from classifier_operator.errors import KubeError, WaitError
 from classifier_operator.kube.client import KubeClient
-from classifier_operator.kube.resources import CONFIG_MAPS
+from classifier_operator.kube.resources import CLAIMS, CONFIG_MAPS
+from classifier_operator.manifests.mounts import Mounts
 
 _REMEMBERED_SECONDS: Final = 5.0
 _AGAIN_SECONDS: Final = 5.0
 _KEPT: Final = 1000
+_WRITERS: Final = frozenset({"ReadWriteMany"})
+_READERS: Final = frozenset({"ReadWriteMany", "ReadOnlyMany"})
 
 
 class Inputs:
-    """Reads ConfigMaps of others when they are needed; the keys are remembered for a moment, never the data."""
+    """Reads objects of others when they are needed; the keys are remembered for a moment, never the data."""
 
     def __init__(self, client: KubeClient, *, monotonic: Callable[[], float]) -> None:
         self._client = client
         self._monotonic = monotonic
         self._keys: dict[tuple[str, str], tuple[float, asyncio.Future[frozenset[str] | None]]] = {}
 
-    async def check(self, job: ClassifierTrainingJob) -> None:
+    async def check(self, job: ClassifierTrainingJob, mounts: Mounts) -> None:
         """Returns if all is there.
 
         Raises:
-            WaitError: a ConfigMap or a key in it is missing.
+            WaitError: a ConfigMap or a key in it is missing, or one node at a time could mount a claim of several.
             KubeError: the API server does not say.
         """
-        for field, dataset in (("trainDataset", job.spec.train_dataset), ("testDataset", job.spec.test_dataset)):
-            source = dataset.config_map if dataset else None
-            if source is None:
-                continue
+        for field, source in _config_maps(job):
             keys = await self._lookup(job.metadata.namespace, source.name)
             if keys is None:
                 text = (
@@ -43,6 +44,26 @@ class Inputs:
                 there = ", ".join(sorted(keys)[:10]) or "none"
                 text = f"{field}.configMap.key: ConfigMap {source.name} has no key {source.key}, only {there}"
                 raise WaitError("ConfigMapKeyNotFound", f"{text}; training starts when it has", seconds=_AGAIN_SECONDS)
+        if (job.spec.nodes or 1) > 1:
+            for claim, written in mounts.claims.items():
+                await self._check_shared(job.metadata.namespace, claim, written=written)
+
+    async def _check_shared(self, namespace: str, claim: str, *, written: bool) -> None:
+        try:
+            value = await self._client.request("GET", CLAIMS.path(namespace, claim))
+        except KubeError as error:
+            if error.not_found:
+                return  # the pods say so
+            raise
+        modes = (value.get("spec") or {}).get("accessModes") or []
+        wanted = _WRITERS if written else _READERS
+        if not wanted & set(modes):
+            verb = "write" if written else "read"
+            text = (
+                f"several nodes cannot {verb} PersistentVolumeClaim {claim}, which is {' and '.join(modes)}: make it "
+                f"{' or '.join(sorted(wanted, reverse=True))}, or apply the job under a new name with nodes: 1"
+            )
+            raise WaitError("ClaimNotShared", text, seconds=_AGAIN_SECONDS)
 
     async def _lookup(self, namespace: str, name: str) -> frozenset[str] | None:
         now = self._monotonic()
@@ -68,3 +89,13 @@ class Inputs:
                 return None
             raise
         return frozenset((value.get("data") or {}) | (value.get("binaryData") or {}))
+
+
+def _config_maps(job: ClassifierTrainingJob) -> Iterator[tuple[str, ConfigMapKey]]:
+    """The ConfigMaps that a job names, each with the field that does."""
+    for field, dataset in (("trainDataset", job.spec.train_dataset), ("testDataset", job.spec.test_dataset)):
+        if dataset is not None and dataset.config_map is not None:
+            yield field, dataset.config_map
+    for number, function in enumerate(job.spec.test_functions or ()):
+        if function.config_map is not None:
+            yield f"testFunctions[{number}]", function.config_map

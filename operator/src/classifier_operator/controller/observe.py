@@ -83,18 +83,33 @@ def observe_training(
         said = None  # by a pod of an earlier object of this name
     made = made_claim(job)
     claim = state[CLAIMS].get(key.namespace, made) if made else None
-    naming = state.deployments_naming(key)
+    service = state[SERVICES].get(key.namespace, names.job_name(key.name, uid))
+    reference = job.spec.base_model.checkpoint
+    base = state[TRAINING_JOBS].get(key.namespace, reference.training_job_name) if reference else None
     return TrainingObserved(
         job=job,
         now=now,
         child=job_view(child) if child else None,
         pods=pods,
         claim=claim_view(claim) if claim is not None and is_our_claim(claim, job) else None,
+        has_service=service is not None and controlled_by(service, uid),
+        base_job=parse_training_job(base) if base else None,
         report=said[1] if said else None,
         report_pod=said[0] if said else None,
-        named_by=naming[0]["metadata"]["name"] if naming else None,
+        named_by=_named_by(state, key),
         problem=problem,
     )
+
+
+def _named_by(state: State, key: Key) -> str | None:
+    """Who needs this job to stay: a deployment, or a training job that starts from it and has not ended."""
+    unfinished = (each for each in state.training_jobs_naming(key) if not _has_ended(each))
+    return next((each["metadata"]["name"] for each in (*state.deployments_naming(key), *unfinished)), None)
+
+
+def _has_ended(value: Json) -> bool:
+    conditions = (value.get("status") or {}).get("conditions") or ()
+    return any(each["type"] in ("Complete", "Failed") and each["status"] == "True" for each in conditions)
 
 
 def is_our_claim(claim: Json, job: ClassifierTrainingJob) -> bool:

@@ -24,6 +24,7 @@ from classifier_operator.kube.resources import DEPLOYMENTS, TRAINING_JOBS, Resou
 from classifier_operator.kube.write import Writer
 from classifier_operator.metrics import STATUS_WRITES
 from classifier_operator.plan.deployment import plan_deployment
+from classifier_operator.plan.standing import leaders
 from classifier_operator.plan.training import is_finished, plan_training
 from classifier_operator.plan.types import DeploymentObserved, DeploymentPlan, Problem, TrainingObserved, TrainingPlan
 from classifier_operator.pods.progress import ProgressPoller
@@ -130,7 +131,7 @@ class Reconciler:
         return observe_training(self._state, key, value, now=self._clock.now(), said=said, problem=problem)
 
     def _poll(self, key: Key, observed: TrainingObserved, *, finished: bool) -> None:
-        pod = next((pod for pod in reversed(observed.pods) if pod.running and pod.ip), None)
+        pod = next((pod for pod in reversed(leaders(observed)) if pod.running and pod.ip), None)
         if pod is not None and pod.ip is not None:
             self._poller.watch(key, pod.uid, pod.ip)
         elif observed.report_pod is not None and not finished:

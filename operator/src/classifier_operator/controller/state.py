@@ -57,6 +57,11 @@ class State:
         value = trim.owner_value(names.TRAINING_JOB_KIND, training_job.namespace, training_job.name)
         return self._stores[DEPLOYMENTS].find(value)
 
+    def training_jobs_naming(self, training_job: Key) -> list[Json]:
+        """The ClassifierTrainingJobs that start from a checkpoint of this one."""
+        value = trim.owner_value(names.TRAINING_JOB_KIND, training_job.namespace, training_job.name)
+        return self._stores[TRAINING_JOBS].find(value)
+
     def all_keys(self) -> list[Key]:
         return [
             Key(_KIND_OF[resource], value["metadata"]["namespace"], value["metadata"]["name"])
@@ -81,20 +86,17 @@ class State:
         if resource in _KIND_OF:
             keys = [Key(_KIND_OF[resource], namespace, name)]
             if resource is TRAINING_JOBS:
-                keys += [
-                    Key(names.DEPLOYMENT_KIND, namespace, each["metadata"]["name"])
-                    for each in self.deployments_naming(keys[0])
-                ]
-            else:
-                checkpoint = (value["spec"].get("model") or {}).get("checkpoint") or {}
-                if job := checkpoint.get("trainingJobName"):
-                    keys.append(Key(names.TRAINING_JOB_KIND, namespace, job))
+                for kind, naming in (
+                    (names.DEPLOYMENT_KIND, self.deployments_naming(keys[0])),
+                    (names.TRAINING_JOB_KIND, self.training_jobs_naming(keys[0])),
+                ):
+                    keys += [Key(kind, namespace, each["metadata"]["name"]) for each in naming]
+            if job := trim.named_training_job(value):
+                keys.append(Key(names.TRAINING_JOB_KIND, namespace, job))
             return keys
         labels = value["metadata"].get("labels") or {}
         return [Key(kind, namespace, labels[label]) for label, kind in _LABELS.items() if label in labels]
 
 
 def _index(resource: Resource) -> Callable[[Json], tuple[str, ...]]:
-    if resource is DEPLOYMENTS:
-        return trim.reference_index
-    return trim.no_index if resource is TRAINING_JOBS else trim.owner_index
+    return trim.reference_index if resource in OWN_KINDS else trim.owner_index

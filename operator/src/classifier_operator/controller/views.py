@@ -5,6 +5,7 @@ from typing import Final
 
 from classifier_operator.kube.cache import controller_of
 from classifier_operator.kube.client import Json
+from classifier_operator.kube.trim import INDEX_LABEL
 from classifier_operator.plan.types import AppView, ClaimView, JobView, PodView, ServiceView
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
@@ -45,6 +46,7 @@ def job_view(value: Json) -> JobView:
 
 def pod_view(value: Json) -> PodView:
     metadata, status = value["metadata"], value.get("status") or {}
+    labels = metadata.get("labels") or {}
     conditions = {each["type"]: each for each in status.get("conditions") or ()}
     container: Json = next(iter(status.get("containerStatuses") or ()), {})
     state = container.get("state") or {}
@@ -63,7 +65,8 @@ def pod_view(value: Json) -> PodView:
         phase=status.get("phase") or "Pending",
         ip=status.get("podIP"),
         deleting="deletionTimestamp" in metadata,
-        generation=(metadata.get("labels") or {}).get("pod-template-hash", ""),
+        generation=labels.get("pod-template-hash", ""),
+        index=int(labels.get(INDEX_LABEL) or 0),
         ready=(conditions.get("Ready") or {}).get("status") == "True",
         unschedulable=unschedulable,
         waiting_reason=waiting.get("reason"),

@@ -25,6 +25,7 @@ _METADATA: Final = (
     "creationTimestamp",
     "deletionTimestamp",
 )
+INDEX_LABEL: Final = "batch.kubernetes.io/job-completion-index"
 _OWN_LABELS: Final = (
     names.MANAGED_BY_LABEL,
     names.COMPONENT_LABEL,
@@ -32,6 +33,7 @@ _OWN_LABELS: Final = (
     names.DEPLOYMENT_LABEL,
     "kubernetes.io/service-name",
     "pod-template-hash",
+    INDEX_LABEL,
 )
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -59,15 +61,17 @@ def owner_value(kind: str, namespace: str, name: str) -> str:
 
 
 def reference_index(value: Json) -> tuple[str, ...]:
-    """Index of ClassifierDeployments: the training job that they name."""
-    checkpoint = ((value.get("spec") or {}).get("model") or {}).get("checkpoint") or {}
-    if name := checkpoint.get("trainingJobName"):
-        return (owner_value(names.TRAINING_JOB_KIND, value["metadata"]["namespace"], name),)
-    return ()
+    """Index of the two kinds: the training job whose checkpoint they name."""
+    name = named_training_job(value)
+    return (owner_value(names.TRAINING_JOB_KIND, value["metadata"]["namespace"], name),) if name else ()
 
 
-def no_index(_value: Json) -> tuple[str, ...]:
-    return ()
+def named_training_job(value: Json) -> str | None:
+    """Name of the training job whose checkpoint an object of the two kinds serves or starts from."""
+    spec = value.get("spec") or {}
+    source = spec.get("model") or spec.get("baseModel") or {}
+    name: str | None = (source.get("checkpoint") or {}).get("trainingJobName")
+    return name
 
 
 def _pick(value: Any, *fields: str) -> Json:

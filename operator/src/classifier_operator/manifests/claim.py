@@ -4,7 +4,7 @@ from typing import Any
 
 from classifier_operator.api import names
 from classifier_operator.api.kinds import ClassifierTrainingJob
-from classifier_operator.api.training import DEFAULT_CLAIM_SIZE, OutputClaim
+from classifier_operator.api.output import DEFAULT_CLAIM_SIZE, OutputClaim
 from classifier_operator.manifests.metadata import object_metadata
 
 Json = dict[str, Any]

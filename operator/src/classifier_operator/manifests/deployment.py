@@ -56,7 +56,7 @@ def server_deployment(
         container=CONTAINER,
         image=spec.image or image,
         environment={SERVE_CONFIG_VARIABLE: config.encode()},
-        secret_name=spec.model.secret_name,
+        secret_names=(spec.model.secret_name,),
         mounts=mounts,
         resources=spec.resources,
         template=spec.pod_template,

@@ -4,11 +4,14 @@ from typing import Any, Final
 
 from classifier_operator.api import names
 from classifier_operator.api.kinds import ClassifierTrainingJob
+from classifier_operator.api.pod_template import PodTemplateSpec
+from classifier_operator.api.training_status import BaseModelStatus
 from classifier_operator.manifests.metadata import object_metadata, pod_metadata
 from classifier_operator.manifests.mounts import Mounts
 from classifier_operator.manifests.pod import INTERNAL_PORT, pod_spec, probe
-from classifier_operator.wire.progress import USER_ERROR_EXIT_CODE
-from classifier_operator.wire.run_config import RUN_CONFIG_VARIABLE, RunConfig
+from classifier_operator.manifests.rendezvous import indexed, rendezvous_environment
+from classifier_operator.wire.progress import TERMINATED_EXIT_CODE, USER_ERROR_EXIT_CODE
+from classifier_operator.wire.run_config import RUN_CONFIG_VARIABLE, RunBaseModel, RunConfig
 
 Json = dict[str, Any]
 
@@ -16,39 +19,62 @@ CONTAINER: Final = "trainer"
 DEFAULT_BACKOFF_LIMIT: Final = 3
 GRACE_SECONDS: Final = 120
 """For saving the state of training on SIGTERM."""
+_SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108  # an emptyDir of this pod alone
 
 
-def training_mounts(job: ClassifierTrainingJob, output_uri: str) -> Mounts:
-    """The volumes of the trainer's pod."""
+def training_mounts(job: ClassifierTrainingJob, *, output_uri: str, base_model: BaseModelStatus) -> Mounts:
+    """The volumes of the trainer's pods."""
     mounts, spec = Mounts(), job.spec
     mounts.add_output(output_uri)
-    mounts.add_uri(spec.base_model.uri, "base-model")
-    for role, dataset in (("train", spec.train_dataset), ("test", spec.test_dataset)):
-        if dataset is None:
+    mounts.add_uri(base_model.uri or "", "base-model")
+    mounts.add_uri(base_model.adapter_base or "", "adapter-base")
+    functions = ((f"test-function-{number}", each) for number, each in enumerate(spec.test_functions or ()))
+    for role, source in (("train", spec.train_dataset), ("test", spec.test_dataset), *functions):
+        if source is None:
             continue
-        if dataset.uri is not None:
-            mounts.add_uri(dataset.uri, role)
-        if dataset.config_map is not None:
-            source = dataset.config_map
-            mounts.add_config_map(source.uri, source.name, source.key, role)
+        if source.uri is not None:
+            mounts.add_uri(source.uri, role)
+        if source.config_map is not None:
+            mounts.add_config_map(source.config_map.uri, source.config_map.name, source.config_map.key, role)
+    template = (spec.pod_template and spec.pod_template.spec) or PodTemplateSpec()
+    theirs = {each.mount_path for each in template.volume_mounts or ()}
+    if _gpus(job) > 1 and _SHARED_MEMORY not in theirs:
+        # By way of it the processes of several GPUs talk to each other; a container has 64 MiB of it otherwise.
+        mounts.add_scratch("shared-memory", _SHARED_MEMORY, memory=True)
     return mounts
 
 
-def training_job(job: ClassifierTrainingJob, *, name: str, output_uri: str, suspended: bool, image: str) -> Json:
+def training_job(
+    job: ClassifierTrainingJob,
+    *,
+    name: str,
+    output_uri: str,
+    base_model: BaseModelStatus,
+    suspended: bool,
+    image: str,
+) -> Json:
     """The Job, to be created by POST.
+
+    Args:
+        base_model: the base model as it was found; it has a uri.
 
     Raises:
         WireError: the run configuration is larger than 64 KiB.
     """
-    mounts = training_mounts(job, output_uri)
-    config = RunConfig.of(job.spec, output_uri=output_uri, mounts=mounts.paths)
+    mounts = training_mounts(job, output_uri=output_uri, base_model=base_model)
+    base = RunBaseModel(uri=base_model.uri or "", adapter_base=base_model.adapter_base)
+    config = RunConfig.of(job.spec, base_model=base, output_uri=output_uri, mounts=mounts.paths)
     labels = names.trainer_labels(job.metadata.name)
-    spec = job.spec
+    spec, nodes = job.spec, job.spec.nodes or 1
     pod = pod_spec(
         container=CONTAINER,
         image=spec.image or image,
         environment={RUN_CONFIG_VARIABLE: config.encode()},
-        secret_name=spec.base_model.secret_name,
+        secret_names=[
+            source.secret_name
+            for source in (spec.base_model, spec.train_dataset, spec.test_dataset, spec.output)
+            if source is not None
+        ],
         mounts=mounts,
         resources=spec.resources,
         template=spec.pod_template,
@@ -59,33 +85,38 @@ def training_job(job: ClassifierTrainingJob, *, name: str, output_uri: str, susp
         },
         grace_seconds=GRACE_SECONDS,
     )
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": object_metadata(name, job, labels),
-        "spec": {
-            "suspend": suspended,
-            "completions": 1,
-            "parallelism": 1,
-            "backoffLimit": DEFAULT_BACKOFF_LIMIT if spec.backoff_limit is None else spec.backoff_limit,
-            # A second trainer must not start while the first still writes to the same output.
-            "podReplacementPolicy": "Failed",
-            "podFailurePolicy": {
-                "rules": [
-                    {
-                        "action": "FailJob",
-                        "onExitCodes": {
-                            "containerName": CONTAINER,
-                            "operator": "In",
-                            "values": [USER_ERROR_EXIT_CODE],
-                        },
-                    },
-                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-                ]
-            },
-            "template": {
-                "metadata": pod_metadata(spec.pod_template, labels),
-                "spec": {**pod, "restartPolicy": "Never"},
-            },
+    backoff_limit = DEFAULT_BACKOFF_LIMIT if spec.backoff_limit is None else spec.backoff_limit
+    body: Json = {
+        "suspend": suspended,
+        "completions": nodes,
+        "parallelism": nodes,
+        # An attempt of several nodes fails on each of them: none can go on alone.
+        "backoffLimit": backoff_limit * nodes,
+        # A second trainer must not start while the first still writes to the same output.
+        "podReplacementPolicy": "Failed",
+        "podFailurePolicy": {
+            "rules": [
+                _on_exit("FailJob", USER_ERROR_EXIT_CODE),
+                # Suspended, evicted or deleted: the state is saved, and nothing was wrong with the run.
+                _on_exit("Ignore", TERMINATED_EXIT_CODE),
+                {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+            ]
+        },
+        "template": {
+            "metadata": pod_metadata(spec.pod_template, labels),
+            "spec": {**pod, "restartPolicy": "Never"},
         },
     }
+    if nodes > 1:
+        environment = rendezvous_environment(name, job.metadata.namespace, nodes)
+        body = indexed(body, service=name, environment=environment)
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": object_metadata(name, job, labels), "spec": body}
+
+
+def _on_exit(action: str, code: int) -> Json:
+    return {"action": action, "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": [code]}}
+
+
+def _gpus(job: ClassifierTrainingJob) -> int:
+    limits = (job.spec.resources and job.spec.resources.limits) or {}
+    return sum(int(count) for name, count in limits.items() if name.endswith("/gpu") and str(count).isdigit())

@@ -35,13 +35,25 @@ class Mounts:
         self.paths[uri] = f"{INPUTS}/{role}/{key}"
 
     def add_output(self, uri: str) -> None:
-        """Mounts the claim of the output at /output, to be written to.
+        """Mounts the claim of the output at /output, to be written to; an object store needs no mount.
 
         The whole claim: with a subPath the kubelet would make the folder, as root, and the trainer could not write.
         """
+        if not uri.startswith(_CLAIM):
+            return
         claim, path = split_claim(uri)
         self._mount_claim(claim, "output", OUTPUT, read_only=False)
         self.paths[uri] = _join(OUTPUT, path)
+
+    def add_scratch(self, name: str, path: str, *, memory: bool = False) -> None:
+        """Mounts an empty folder that lives as long as the pod."""
+        self.volumes.append({"name": name, "emptyDir": {"medium": "Memory"} if memory else {}})
+        self.volume_mounts.append({"name": name, "mountPath": path})
+
+    @property
+    def claims(self) -> dict[str, bool]:
+        """Names of the claims, and whether each is written to."""
+        return {claim: role == "output" for claim, role in self._claims.items()}
 
     def _mount_claim(self, claim: str, role: str, path: str, *, read_only: bool) -> None:
         volume = self._claims.setdefault(claim, role)

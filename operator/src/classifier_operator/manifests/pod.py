@@ -1,6 +1,6 @@
 """The pod of trainer and server: restricted, one container, the user's subset of the template merged in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from classifier_operator.api.pod_template import PodTemplate, PodTemplateSpec, ResourceRequirements, Volume
@@ -28,7 +28,7 @@ def pod_spec(
     container: str,
     image: str,
     environment: Mapping[str, str],
-    secret_name: str | None,
+    secret_names: Iterable[str | None],
     mounts: Mounts,
     resources: ResourceRequirements | None,
     template: PodTemplate | None,
@@ -38,6 +38,7 @@ def pod_spec(
     """A PodSpec that the restricted Pod Security Standard admits.
 
     Args:
+        secret_names: Secrets whose keys become environment variables, each once, the later ones over the earlier.
         extra: fields of the container: ports, probes, lifecycle.
         grace_seconds: time between SIGTERM and SIGKILL.
     """
@@ -58,8 +59,8 @@ def pod_spec(
         "terminationMessagePolicy": "File",
         **extra,
     }
-    if secret_name:
-        body["envFrom"] = [{"secretRef": {"name": secret_name}}]
+    if secrets := list(dict.fromkeys(name for name in secret_names if name)):
+        body["envFrom"] = [{"secretRef": {"name": name}} for name in secrets]
     if resources is not None:
         body["resources"] = resources.to_json_object()
     scheduling = chosen.to_json_object()

@@ -1,109 +1,55 @@
-"""Which folder a deployment serves: a checkpoint is found once and remembered, since its job may go before it."""
+"""Checkpoints of training jobs: where one is, and why there is none yet, or none at all."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from classifier_operator.api.deployment import CheckpointReference, ModelStatus
 from classifier_operator.api.kinds import ClassifierTrainingJob
+from classifier_operator.api.references import CheckpointReference
 from classifier_operator.api.training_status import MAX_CHECKPOINTS
 from classifier_operator.plan import conditions
-from classifier_operator.plan.output import output_uri
-from classifier_operator.plan.types import DeploymentObserved, Problem
+from classifier_operator.plan.output import keeps_all, output_uri, writes_adapters
+from classifier_operator.plan.types import Problem
 
 MISSING_JOB_GRACE_SECONDS: Final = 60.0
-"""Job and deployment may be applied together, in any order."""
+"""Who names a job and the job itself may be applied together, in any order."""
 
-_BEST: Final = "best"
-_LAST: Final = "last"
+BEST: Final = "best"
+LAST: Final = "last"
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
-    """A model that can be served."""
+class Found:
+    """A checkpoint that is there."""
 
-    status: ModelStatus
-    base_model_uri: str | None = None
+    job: str
+    name: str
+    uri: str
+    adapter_base: str | None = None
+    """Address of the base model, where the folder may hold only an adapter."""
 
     @property
-    def uri(self) -> str:
-        return self.status.uri or ""
+    def display(self) -> str:
+        """E.g. `newsgroups/epoch-3`."""
+        return f"{self.job}/{self.name}"[:2048]
 
 
-def resolve(observed: DeploymentObserved) -> Resolved | Problem:
-    """The model to serve, or why there is none."""
-    spec = observed.deployment.spec.model
-    if spec.uri is not None:
-        return Resolved(ModelStatus(display=spec.uri, uri=spec.uri))
-    reference = spec.checkpoint
-    if reference is None:
-        return Problem("InvalidSpec", "model needs exactly one of checkpoint and uri")
-    known = observed.deployment.status.model
-    job = observed.training_job
-    if known is not None and _answers(known, reference):
-        return _with_base(observed, known, reference, job)
-    if job is None:
-        return _without_job(observed, reference)
-    return _from_job(job, reference)
-
-
-def _answers(known: ModelStatus, reference: CheckpointReference) -> bool:
-    """Whether what was found before is what is named now."""
-    if not known.uri or not known.checkpoint or known.display != f"{reference.training_job_name}/{known.checkpoint}":
-        return False
-    if reference.name == _BEST:
-        return known.uri.endswith("/model")
-    return "/checkpoints/" in known.uri and reference.name in (_LAST, known.checkpoint)
-
-
-def _with_base(
-    observed: DeploymentObserved,
-    known: ModelStatus,
-    reference: CheckpointReference,
-    job: ClassifierTrainingJob | None,
-) -> Resolved | Problem:
-    if reference.name == _BEST:
-        return Resolved(known)  # merged: it needs no base model
-    if job is not None:
-        return Resolved(known, job.spec.base_model.uri)
-    if observed.served is not None and observed.served.base_model is not None:
-        return Resolved(known, observed.served.base_model.uri)
-    return Problem(
-        "TrainingJobNotFound",
-        f"ClassifierTrainingJob {reference.training_job_name}, which names the base model of {known.display}, is gone: "
-        "write model.uri with the address of a merged model instead",
-    )
-
-
-def _without_job(observed: DeploymentObserved, reference: CheckpointReference) -> Problem:
-    name = reference.training_job_name
-    created = observed.deployment.metadata.creation_timestamp or observed.now
-    if (observed.now - created).total_seconds() < MISSING_JOB_GRACE_SECONDS:
-        return Problem(
-            "WaitingForTrainingJob", f"waiting for ClassifierTrainingJob {name} to be created", stalled=False
-        )
-    return Problem(
-        "TrainingJobNotFound",
-        f"ClassifierTrainingJob {name} does not exist: create it, or write model.uri with the address of a model, "
-        f"e.g. pvc://{name}-output/model",
-    )
-
-
-def _from_job(job: ClassifierTrainingJob, reference: CheckpointReference) -> Resolved | Problem:
+def find_checkpoint(job: ClassifierTrainingJob, reference: CheckpointReference) -> Found | Problem:
+    """The checkpoint of this job that the reference names, or why there is none."""
     status, name, wanted = job.status, job.metadata.name, reference.name
     succeeded = conditions.holds(status.conditions, "Complete")
     failed = conditions.holds(status.conditions, "Failed")
     found = {each.name: each for each in status.checkpoints or ()}
     root = output_uri(job)
-    if wanted == _BEST and succeeded:
-        best = status.best or _newest(job) or _BEST
-        return Resolved(ModelStatus(display=f"{name}/{best}"[:2048], uri=f"{root}/model", checkpoint=best))
-    chosen = _newest(job) if wanted == _LAST and (succeeded or failed) else wanted
+    if wanted == BEST and succeeded:
+        return Found(name, status.best or newest(job) or BEST, f"{root}/model")
+    # Where only some are kept, one that is there while the job runs may be gone when it is wanted.
+    settled = succeeded or failed or keeps_all(job)
+    chosen = newest(job) if wanted == LAST and (succeeded or failed) else wanted
     clipped = len(found) >= MAX_CHECKPOINTS and succeeded and wanted.startswith("epoch-")
-    if chosen is not None and (chosen in found or clipped):
+    if chosen is not None and settled and (chosen in found or clipped):
         uri = (found[chosen].uri if chosen in found else None) or f"{root}/checkpoints/{chosen}"
-        model = ModelStatus(display=f"{name}/{chosen}"[:2048], uri=uri, checkpoint=chosen)
-        return Resolved(model, job.spec.base_model.uri)
+        return Found(name, chosen, uri, adapter_base(job))
     if failed:
         return Problem(
             "TrainingJobFailed",
@@ -122,12 +68,41 @@ def _from_job(job: ClassifierTrainingJob, reference: CheckpointReference) -> Res
     )
 
 
-def _newest(job: ClassifierTrainingJob) -> str | None:
+def adapter_base(job: ClassifierTrainingJob) -> str | None:
+    """Address of the base model that the adapters of this job need; None where its checkpoints are whole.
+
+    A run that began with an adapter merges that first, so that its own adapters would have no base model: its
+    checkpoints are whole.
+    """
+    if not writes_adapters(job):
+        return None
+    if job.spec.base_model.uri is not None:
+        return job.spec.base_model.uri
+    begun = job.status.base_model
+    return begun.uri if begun is not None and begun.adapter_base is None else None
+
+
+def missing_job(reference: CheckpointReference, *, created: datetime | None, now: datetime, way_out: str) -> Problem:
+    """Why there is no checkpoint where there is no job.
+
+    Args:
+        created: when the object was created that names the job.
+        way_out: what to write instead.
+    """
+    name = reference.training_job_name
+    if grace_left(created, now) > 0:
+        return Problem(
+            "WaitingForTrainingJob", f"waiting for ClassifierTrainingJob {name} to be created", stalled=False
+        )
+    return Problem("TrainingJobNotFound", f"ClassifierTrainingJob {name} does not exist: create it, or {way_out}")
+
+
+def grace_left(created: datetime | None, now: datetime) -> float:
+    """Seconds until a missing training job counts as an error."""
+    return MISSING_JOB_GRACE_SECONDS - (now - (created or now)).total_seconds()
+
+
+def newest(job: ClassifierTrainingJob) -> str | None:
+    """Name of the checkpoint that was written last."""
     checkpoints = job.status.checkpoints or []
     return max(checkpoints, key=lambda each: each.step or 0).name if checkpoints else None
-
-
-def grace_left(observed: DeploymentObserved, now: datetime) -> float:
-    """Seconds until a missing training job counts as an error."""
-    created = observed.deployment.metadata.creation_timestamp or now
-    return max(1.0, MISSING_JOB_GRACE_SECONDS - (now - created).total_seconds())

@@ -5,9 +5,10 @@ from typing import Final
 from classifier_operator.api import names
 from classifier_operator.api.deployment import DeploymentStatus, ModelStatus
 from classifier_operator.plan import conditions
-from classifier_operator.plan.checkpoint import Resolved, grace_left, resolve
+from classifier_operator.plan.checkpoint import grace_left
 from classifier_operator.plan.conditions import Aspect
 from classifier_operator.plan.sentences import why_ended, why_waiting
+from classifier_operator.plan.served_model import Resolved, resolve
 from classifier_operator.plan.types import (
     ApplyDeployment,
     ApplyService,
@@ -59,7 +60,9 @@ def _with_problem(observed: DeploymentObserved, problem: Problem, model: ModelSt
 def _without_model(observed: DeploymentObserved, problem: Problem) -> DeploymentPlan:
     """No checkpoint: nothing is made. What runs from before keeps running, unless it is to be off."""
     plan = _with_problem(observed, problem, observed.deployment.status.model)
-    again = None if problem.stalled else grace_left(observed, observed.now) if observed.training_job is None else None
+    again = None
+    if observed.training_job is None and not problem.stalled:
+        again = max(1.0, grace_left(observed.deployment.metadata.creation_timestamp, observed.now))
     actions: tuple[DeploymentAction, ...] = ()
     if observed.deployment.spec.suspend:
         if observed.app is not None and observed.app.wanted > 0:

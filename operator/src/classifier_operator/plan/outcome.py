@@ -1,5 +1,6 @@
 """How a run ended, in a reason and a sentence."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,7 +23,7 @@ class Outcome:
     report: ProgressReport | None = None
 
 
-def failed_outcome(child: JobView, pods: Sequence[PodView]) -> Outcome:
+def failed_outcome(child: JobView, pods: Sequence[PodView], nodes: int = 1) -> Outcome:
     """Why a Job failed: in the trainer's own sentence where the user's data or configuration is wrong."""
     refused = next((pod for pod in reversed(pods) if pod.exit_code == USER_ERROR_EXIT_CODE), None)
     if refused is not None:
@@ -34,7 +35,7 @@ def failed_outcome(child: JobView, pods: Sequence[PodView]) -> Outcome:
     if last is None:
         text = one_line(child.failed_message) or "the Job failed"
         return Outcome(False, child.failed_reason or "JobFailed", f"{text}; its pods are gone")
-    count = max(1, child.failed)
+    count = max(1, math.ceil(child.failed / nodes))
     tries = "the only attempt" if count == 1 else f"all {count} attempts"
     why = why_ended(last, "trainer")
     if child.failed_reason == _BACKOFF:

@@ -21,7 +21,7 @@ _LABEL_LENGTH: Final = 256
 _METRIC_LENGTH: Final = 64
 _LARGEST: Final = 2.0**53
 _LONGEST_SECONDS: Final = 365 * 86400.0
-_SCORES: Final = ("sampleMatchCombined", "accuracy", "macroF1")
+_SCORES: Final = ("accuracy", "macroF1", "sampleMatchCombined")
 
 
 def duration_for_people(seconds: float) -> str:
@@ -95,6 +95,9 @@ def dataset_status(reported: ReportedDataset | None, before: DatasetStatus | Non
         labels=labels or known.labels,
         label_count=_count(reported.label_count) if reported.label_count is not None else known.label_count,
         train_rows=_count(reported.train_rows) if reported.train_rows is not None else known.train_rows,
+        validation_rows=_count(reported.validation_rows)
+        if reported.validation_rows is not None
+        else known.validation_rows,
         test_rows=_count(reported.test_rows) if reported.test_rows is not None else known.test_rows,
         warnings=warnings or known.warnings,
     )
@@ -127,10 +130,13 @@ def best_name(report: ProgressReport, before: str | None) -> str | None:
     return report.best[:64] if report.best else before
 
 
-def score(checkpoints: Sequence[Checkpoint] | None, best: str | None) -> str | None:
-    """Test result of the best checkpoint, or of the last one while none is best."""
+def score(checkpoints: Sequence[Checkpoint] | None, best: str | None, metric: str) -> str | None:
+    """Result of the best checkpoint in `metric`, or of the last one while none is best.
+
+    Where the trainer does not say that metric, another one stands there rather than none.
+    """
     if not checkpoints:
         return None
     chosen = next((each for each in checkpoints if each.name == best), checkpoints[-1])
     metrics = chosen.metrics or {}
-    return next((metrics[name] for name in _SCORES if name in metrics), None)
+    return next((metrics[name] for name in (metric, *_SCORES) if name in metrics), None)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from classifier_operator.api.deployment import DeploymentStatus
 from classifier_operator.api.kinds import ClassifierDeployment, ClassifierTrainingJob
-from classifier_operator.api.training_status import TrainingJobStatus
+from classifier_operator.api.training_status import BaseModelStatus, TrainingJobStatus
 from classifier_operator.wire.progress import ProgressReport
 from classifier_operator.wire.serve_config import ServeConfig
 
@@ -62,6 +62,8 @@ class PodView:
     deleting: bool = False
     generation: str = ""
     """Label pod-template-hash of a Deployment's pod."""
+    index: int = 0
+    """Number of its node in a job of several, from 0."""
     ready: bool = False
     unschedulable: str | None = None
     waiting_reason: str | None = None
@@ -104,12 +106,16 @@ class TrainingObserved:
     pods: tuple[PodView, ...] = ()
     """Pods of the child, oldest first."""
     claim: ClaimView | None = None
+    has_service: bool = False
+    """Whether the headless Service is there by which several nodes find each other."""
+    base_job: ClassifierTrainingJob | None = None
+    """The training job that the base model is a checkpoint of."""
     report: ProgressReport | None = None
     """What the running pod said last."""
     report_pod: str | None = None
     """UID of the pod that said it."""
     named_by: str | None = None
-    """A ClassifierDeployment that serves this job by its name."""
+    """A ClassifierDeployment that serves this job by its name, or an unfinished training job that starts from it."""
     problem: Problem | None = None
 
 
@@ -165,12 +171,20 @@ class CreateClaim:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateService:
+    """Make the headless Service by which the nodes of a job find each other."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class CreateJob:
     """Make the batch Job, after a last look at the live object."""
 
     name: str
     output_uri: str
     suspended: bool
+    base_model: BaseModelStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +236,7 @@ class ProbeService:
     """Ask the Service whether it answers."""
 
 
-TrainingAction = CreateClaim | CreateJob | SuspendJob | DeleteJob | DeleteTrainingJob
+TrainingAction = CreateClaim | CreateService | CreateJob | SuspendJob | DeleteJob | DeleteTrainingJob
 DeploymentAction = ApplyDeployment | ScaleToZero | ApplyService | ProbeService
 
 

@@ -12,6 +12,8 @@ ReportPhase = Literal["Preparing", "Training", "Testing", "Succeeded", "Failed"]
 PROGRESS_PORT = 9090
 PROGRESS_PATH = "/progress"
 USER_ERROR_EXIT_CODE = 42
+TERMINATED_EXIT_CODE = 143
+"""The trainer was stopped by SIGTERM, after it saved its state."""
 
 
 class ReportedProgress(Message):
@@ -35,6 +37,7 @@ class ReportedDataset(Message):
     labels: list[str] = Field(default_factory=list)
     label_count: int | None = None
     train_rows: int | None = None
+    validation_rows: int | None = None
     test_rows: int | None = None
     warnings: list[str] = Field(default_factory=list)
 
