@@ -10,13 +10,12 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from classifier_operator.api import hyperparameters as api
 from classifier_operator.api.deployment import ServerSettings
 from classifier_operator.api.structural import structural_schema
 from classifier_operator.api.training import TrainingJobSpec
 from classifier_operator.api.training_status import TrainingPhase
 from classifier_operator.wire.progress import ReportPhase
-from classifier_operator.wire.run_config import RUN_CONFIG_VARIABLE, RunConfig
+from classifier_operator.wire.run_config import RUN_CONFIG_VARIABLE, RunBaseModel, RunConfig
 from classifier_operator.wire.serve_config import SERVE_CONFIG_VARIABLE, ModelSource, ServeConfig
 from classifier_server import config as server
 from classifier_trainer import __main__ as trainer_command
@@ -35,6 +34,7 @@ ALL_HYPERPARAMETERS: dict[str, Any] = {
     "headLearningRate": 2e-4,
     "batchSize": 8,
     "maxLength": 64,
+    "truncationSide": "Left",
     "template": 'Text: "{prompt}"\nThe topic: 🙂',
     "scheduler": "Cosine",
     "warmupRatio": 0.06,
@@ -43,26 +43,68 @@ ALL_HYPERPARAMETERS: dict[str, Any] = {
     "lora": {"rank": 4, "alpha": 8, "dropout": 0.1, "targetModules": ["q_proj", "v_proj"]},
     "precision": "Float32",
     "seed": 0,
+    "earlyStopping": {"patience": 2},
+    "classWeights": "Balanced",
+    "targetPrior": "Natural",
+    "selectBy": "LogLoss",
+    "calibrate": False,
+    "stateEvery": "1h30m",
+    "negativeLabel": "no spam",
 }
 SPECS: dict[str, dict[str, Any]] = {
     "the least": LEAST,
     "hub": LEAST | {"baseModel": {"uri": "hf://Qwen/Qwen3-4B-Base@main", "secretName": "hf-token"}},
+    "web": LEAST | {"baseModel": {"uri": "https://host/model.tar.gz"}, "trainDataset": {"uri": "https://host/a.csv"}},
+    "object store": LEAST
+    | {
+        "baseModel": {"uri": "s3://models/qwen", "secretName": "store"},
+        "trainDataset": {"uri": "s3://data/train.parquet", "secretName": "store", "format": "Parquet", "limit": 100},
+        "output": {"uri": "s3://models/news", "secretName": "store", "ifExists": "Fail"},
+    },
     "config maps": LEAST
     | {
         "trainDataset": {"configMap": {"name": "data", "key": "train.jsonl"}},
         "testDataset": {"configMap": {"name": "data", "key": "test.jsonl"}},
     },
-    "split": LEAST | {"testDataset": {"split": 0.2}, "taskType": "Multilabel"},
+    "columns": LEAST
+    | {
+        "trainDataset": {"uri": "pvc://data/train.csv", "columns": {"prompt": "text", "completion": "topic"}},
+        "testDataset": {"uri": "pvc://data/test.csv", "columns": {"prompt": "text", "labels": ["spam", "ham"]}},
+    },
+    "hub data": LEAST
+    | {
+        "trainDataset": {"uri": "hf://datasets/org/name@main", "hub": {"config": "en", "split": "train"}},
+        "testDataset": {"uri": "hf://datasets/org/name/test/*.parquet", "hub": {}, "secretName": "hf-token"},
+    },
+    "split": LEAST | {"testDataset": {"split": 0.2}, "validation": {"split": 0}, "taskType": "Multilabel"},
     "test claim": LEAST | {"testDataset": {"uri": "pvc://data/test.jsonl"}},
+    "shares": LEAST | {"rebalance": {"shares": {"positive": 0.3, "negative": 0.7}}},
+    "counts": LEAST | {"rebalance": {"counts": {"earn": 200, "acq": 0}}},
     "every hyperparameter": LEAST | {"hyperparameters": ALL_HYPERPARAMETERS},
     "head only": LEAST | {"hyperparameters": {"method": "HeadOnly"}},
+    "full": LEAST | {"hyperparameters": {"method": "Full"}},
+    "test functions": LEAST
+    | {
+        "testFunctions": [
+            {"builtin": "SampleMatchCombined"},
+            {"builtin": "LabelMatch"},
+            {"name": "cost", "configMap": {"name": "functions", "key": "cost.py"}},
+            {"name": "gain_2", "uri": "pvc://functions/gain.py"},
+        ]
+    },
+    "checkpoints": LEAST | {"checkpoints": {"keep": "Best", "format": "Adapter"}, "report": {"rows": False}},
     "fail": LEAST | {"output": {"ifExists": "Fail"}},
 }
 
 
 def rendered(spec: dict[str, Any]) -> str:
+    read = TrainingJobSpec.from_json_object(spec)
+    base = RunBaseModel(uri=read.base_model.uri or "pvc://old/checkpoints/epoch-1", adapter_base="hf://a/b")
+    if read.base_model.checkpoint is None:
+        base = RunBaseModel(uri=read.base_model.uri or "")
     mounts = {"pvc://models/smollm2": "/inputs/base-model/smollm2", "pvc://news-output": "/output"}
-    return RunConfig.of(TrainingJobSpec.from_json_object(spec), output_uri="pvc://news-output", mounts=mounts).encode()
+    output = (read.output and read.output.uri) or "pvc://news-output"
+    return RunConfig.of(read, base_model=base, output_uri=output, mounts=mounts).encode()
 
 
 def by_the_trainer(text: str, monkeypatch: pytest.MonkeyPatch) -> trainer.RunConfig:
@@ -79,6 +121,22 @@ def test_trainer_reads_what_the_operator_renders(name: str, monkeypatch: pytest.
     assert json.loads(read.model_dump_json(by_alias=True, exclude_unset=True)) == json.loads(text)
 
 
+@pytest.mark.parametrize("name", SPECS)
+def test_the_configuration_is_the_specification(name: str) -> None:
+    """Word for word, but for addresses that are resolved and Secrets, which travel as environment."""
+    config, spec = json.loads(rendered(SPECS[name])), json.loads(json.dumps(SPECS[name]))
+    for part in (spec["baseModel"], spec["trainDataset"], spec.get("testDataset", {}), spec.get("output", {})):
+        part.pop("secretName", None)
+    spec["output"] = {"uri": "pvc://news-output"} | spec.get("output", {})
+    assert {key: value for key, value in config.items() if key not in ("version", "mounts")} == spec
+
+
+def test_trainer_reads_a_checkpoint_of_another_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = rendered(LEAST | {"baseModel": {"checkpoint": {"trainingJobName": "old", "name": "epoch-1"}}})
+    read = by_the_trainer(text, monkeypatch)
+    assert (read.base_model.uri, read.base_model.adapter_base) == ("pvc://old/checkpoints/epoch-1", "hf://a/b")
+
+
 def training_examples() -> list[dict[str, Any]]:
     texts = [path.read_text(encoding="utf-8") for path in sorted(EXAMPLES.glob("*.yaml"))]
     documents = [document for text in texts for document in yaml.safe_load_all(text)]
@@ -89,7 +147,8 @@ def training_examples() -> list[dict[str, Any]]:
 def test_trainer_reads_the_examples(manifest: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     # As the API server hands it on: YAML's 2e-4 is a number there.
     spec = json.loads(json.dumps(manifest["spec"]).replace('"2e-4"', "2e-4"))
-    assert by_the_trainer(rendered(spec), monkeypatch).base_model.uri == spec["baseModel"]["uri"]
+    read = by_the_trainer(rendered(spec), monkeypatch)
+    assert spec["baseModel"].get("uri") in (read.base_model.uri, None)
 
 
 def test_trainer_refuses_what_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,54 +194,10 @@ def plain_schema(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
     return fields
 
 
-LIMITS = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "maxLength", "enum", "type")
-
-
-@pytest.mark.parametrize(("ours", "theirs"), [(api.Hyperparameters, trainer.Hyperparameters), (api.Lora, trainer.Lora)])
-def test_hyperparameters_have_the_same_names_and_limits(ours: type[BaseModel], theirs: type[BaseModel]) -> None:
-    own, other = plain_schema(ours), plain_schema(theirs)
-    assert own.keys() == other.keys()
-    for name in own.keys() - {"lora", "targetModules"}:
-        assert {limit: own[name].get(limit) for limit in LIMITS} == {
-            limit: other[name].get(limit) for limit in LIMITS
-        }, name
-
-
-# Defaults that depend on the base model or the method: words that both descriptions must hold.
-DEPENDENT_DEFAULTS = {
-    "epochs": ["3"],
-    "learningRate": ["5e-4 at 576"],
-    "headLearningRate": ["twice the learning"],
-    "maxLength": ["1024", "bears"],
-}
-
-
 def documented_default(description: str) -> str:
     """What the API says after `Default: `, up to the end of the sentence or the first comma."""
     told = description.split("Default: ", 1)[1].removesuffix(".")
     return told.split(",", 1)[0].split(". ", 1)[0]
-
-
-@pytest.mark.parametrize(("ours", "theirs"), [(api.Hyperparameters, trainer.Hyperparameters), (api.Lora, trainer.Lora)])
-def test_documented_defaults_are_the_trainers(ours: type[BaseModel], theirs: type[BaseModel]) -> None:
-    described = structural_schema(ours)["properties"]
-    for name, field in theirs.model_fields.items():
-        alias = field.alias or name
-        if alias in {"lora", "targetModules"}:
-            continue
-        description = described[alias]["description"]
-        if field.default is None:
-            for words in DEPENDENT_DEFAULTS[alias]:
-                assert words in (field.description or ""), alias
-                assert words in description, alias
-            continue
-        told = documented_default(description)
-        assert (told if isinstance(field.default, str) else float(told)) == field.default, alias
-
-
-def test_targets_of_lora_default_to_all_linear_layers() -> None:
-    assert trainer.Lora().target_modules == "AllLinear"
-    assert "Default: every linear layer" in structural_schema(api.Lora)["properties"]["targetModules"]["description"]
 
 
 def test_the_server_takes_every_setting_that_the_schema_allows() -> None:
