@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
-from classifier_trainer.errors import UserError
+from classifier_trainer.errors import TransientError, UserError
 from classifier_trainer.output import lock as lock_module
 from classifier_trainer.output.atomic import new_folder, remove_unfinished, same_files, write_json
-from classifier_trainer.output.lock import FILE_NAME, OutputLock, process_start
-from classifier_trainer.output.place import output_folder, writing
-from classifier_trainer.output.run_json import clear, finished_run, new_run, read_run, write_run
+from classifier_trainer.output.keep import superseded
+from classifier_trainer.output.lock import FILE_NAME, FolderLock, OutputLock, process_start
+from classifier_trainer.output.metrics_log import MetricsLog
+from classifier_trainer.output.place import open_store, output_folder, writing
+from classifier_trainer.output.results import write_results
+from classifier_trainer.output.run_json import Record, clear, finished_run, new_run, read_run, unfinished_run
+from classifier_trainer.output.store import FolderStore
+from classifier_trainer.output.weights import fold, stored_tensor
 
 
 def test_folder_appears_whole(tmp_path: Path) -> None:
@@ -74,6 +82,10 @@ def test_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "c").mkdir()
     same_files(tmp_path / "a", tmp_path / "c")
     assert (tmp_path / "c" / "deep" / "f").read_text() == "x"
+    (tmp_path / "a" / "f.json").write_text("y")
+    (tmp_path / "d").mkdir()
+    same_files(tmp_path / "a", tmp_path / "d", but=("de*",))
+    assert [path.name for path in (tmp_path / "d").iterdir()] == ["f.json"]
 
 
 Lines = list[str]
@@ -95,7 +107,7 @@ def other_writer(folder: Path, *, host: str = "pod-1", pid: int = 1, start: str 
 def test_lock_is_held_and_released(tmp_path: Path, said: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock_module, "HEARTBEAT_SECONDS", 0.02)
     path = tmp_path / FILE_NAME
-    with OutputLock(tmp_path, "pvc://o", said.append):
+    with OutputLock(FolderLock(tmp_path), "pvc://o", said.append):
         first = json.loads(path.read_text())
         assert (first["host"], first["pid"]) == (socket.gethostname(), os.getpid())
         limit = time.monotonic() + 10
@@ -114,7 +126,7 @@ def test_writer_that_lives_is_refused(tmp_path: Path, said: Lines) -> None:
         write_json(path, {**content, "beat": content["beat"] + 1})
 
     with pytest.raises(UserError, match="'pvc://o' is being written by another run on pod-1"):
-        OutputLock(tmp_path, "pvc://o", said.append, sleep=beat).__enter__()
+        OutputLock(FolderLock(tmp_path), "pvc://o", said.append, sleep=beat).__enter__()
     assert json.loads(path.read_text())["writer"] == "other"
 
 
@@ -128,7 +140,7 @@ def test_dead_writer_is_taken_over_when_its_lock_is_a_minute_old(
 ) -> None:
     other_writer(tmp_path, age=age)
     slept: list[float] = []
-    with OutputLock(tmp_path, "o", said.append, sleep=sleeper(slept)):
+    with OutputLock(FolderLock(tmp_path), "o", said.append, sleep=sleeper(slept)):
         assert len(slept) == pytest.approx(waits, abs=2)
     assert not (tmp_path / FILE_NAME).exists()
 
@@ -137,19 +149,19 @@ def test_dead_writer_is_taken_over_when_its_lock_is_a_minute_old(
 def test_dead_writer_of_this_host_is_taken_over_at_once(tmp_path: Path, said: Lines, pid: int) -> None:
     """A container that is restarted has the same host name, and often the same process id."""
     other_writer(tmp_path, host=socket.gethostname(), pid=pid, start="0")
-    with OutputLock(tmp_path, "o", said.append, sleep=lambda _seconds: pytest.fail("waited")):
+    with OutputLock(FolderLock(tmp_path), "o", said.append, sleep=lambda _seconds: pytest.fail("waited")):
         assert json.loads((tmp_path / FILE_NAME).read_text())["writer"] != "other"
 
 
 def test_writer_that_ends_meanwhile(tmp_path: Path, said: Lines) -> None:
     path = other_writer(tmp_path)
-    with OutputLock(tmp_path, "o", said.append, sleep=lambda _seconds: path.unlink()):
+    with OutputLock(FolderLock(tmp_path), "o", said.append, sleep=lambda _seconds: path.unlink()):
         pass
     assert "may still be in use by pod-1" in said[0]
 
 
 def test_lock_that_was_taken_over_is_left_alone(tmp_path: Path, said: Lines) -> None:
-    with OutputLock(tmp_path, "o", said.append):
+    with OutputLock(FolderLock(tmp_path), "o", said.append):
         other_writer(tmp_path)
     assert (tmp_path / FILE_NAME).exists()
 
@@ -159,19 +171,55 @@ def test_process_start() -> None:
     assert process_start(2**22 + 1) is None
 
 
-def finished(folder: Path, digest: str = "v1:a", **changes: Any) -> None:
-    (folder / "model").mkdir(exist_ok=True)
-    write_run(
-        folder, {**new_run(digest, {}), "outcome": "Succeeded", "completionTime": "then", "host": "pod-9", **changes}
+def test_writer_that_lost_the_output_is_told(tmp_path: Path, said: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_module, "HEARTBEAT_SECONDS", 0.01)
+    with OutputLock(FolderLock(tmp_path), "o", said.append) as lock:
+        lock.check()
+        other_writer(tmp_path)
+        limit = time.monotonic() + 10
+        while lock._thread.is_alive():
+            assert time.monotonic() < limit
+            time.sleep(0.01)
+        with pytest.raises(TransientError, match="'o' was taken over by another run on pod-1"):
+            lock.check()
+    assert json.loads((tmp_path / FILE_NAME).read_text())["writer"] == "other"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    return FolderStore("pvc://o", tmp_path)
+
+
+def finished(store: FolderStore, digest: str = "v1:a", **changes: Any) -> None:
+    (store.folder / "model").mkdir(exist_ok=True)
+    (store.folder / "model" / "classifier.json").write_text("{}")
+    ended = {"outcome": "Succeeded", "completionTime": "then", "host": "pod-9"}
+    Record(store, new_run(digest, {})).update(**{**ended, **changes})
+
+
+def test_record_is_written_with_every_change(store: FolderStore) -> None:
+    record = Record(store, new_run("v1:a", {"x": 1}))
+    record.update(task="Binary")
+    record.update(best="epoch-1")
+    found = read_run(store)
+    assert found == record.content
+    assert found is not None
+    assert (found["task"], found["best"], found["outcome"], found["config"]) == (
+        "Binary",
+        "epoch-1",
+        "Running",
+        {"x": 1},
     )
 
 
-def test_finished_run_is_taken_over(tmp_path: Path) -> None:
-    assert finished_run(tmp_path, "v1:a", "pvc://o", "Reuse") is None
-    finished(tmp_path)
-    found = finished_run(tmp_path, "v1:a", "pvc://o", "Reuse")
+def test_finished_run_is_taken_over(store: FolderStore) -> None:
+    assert finished_run(store, "v1:a", "Reuse") is None
+    finished(store)
+    found = finished_run(store, "v1:a", "Reuse")
     assert found is not None
     assert found["digest"] == "v1:a"
+    (store.folder / "model" / "classifier.json").unlink()
+    assert finished_run(store, "v1:a", "Reuse") is None  # its model is gone
 
 
 @pytest.mark.parametrize(
@@ -183,34 +231,168 @@ def test_finished_run_is_taken_over(tmp_path: Path) -> None:
         ("v1:b", "Reuse", "Running", "with another configuration, not finished"),
     ],
 )
-def test_output_of_another_run(tmp_path: Path, digest: str, if_exists: Any, outcome: str, words: str) -> None:
-    finished(tmp_path, outcome=outcome)
-    (tmp_path / "checkpoints" / "epoch-1").mkdir(parents=True)
+def test_output_of_another_run(store: FolderStore, digest: str, if_exists: Any, outcome: str, words: str) -> None:
+    finished(store, outcome=outcome)
+    (store.folder / "checkpoints" / "epoch-1").mkdir(parents=True)
     with pytest.raises(UserError, match=words):
-        finished_run(tmp_path, digest, "pvc://o", if_exists)
+        finished_run(store, digest, if_exists)
 
 
-def test_run_that_was_cut_off_starts_again(tmp_path: Path) -> None:
-    finished(tmp_path, outcome="Running")
-    (tmp_path / "checkpoints" / "epoch-1").mkdir(parents=True)
-    (tmp_path / "metrics.jsonl").write_text("{}")
-    (tmp_path / "lost+found").mkdir()
-    assert finished_run(tmp_path, "v1:a", "pvc://o", "Reuse") is None
-    assert finished_run(tmp_path, "v1:a", "pvc://o", "Fail") is None
-    clear(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["lost+found"]
-    assert read_run(tmp_path) is None
+def cut_off(store: FolderStore) -> None:
+    finished(store, outcome="Running")
+    for name in ("checkpoints/epoch-1", "checkpoints/.tmp-epoch-2", "state/update-000000003", "lost+found"):
+        (store.folder / name).mkdir(parents=True)
+    for name in ("metrics.jsonl", "profile.json", "report.html"):
+        (store.folder / name).write_text("{}")
 
 
-def test_run_that_failed_before_its_first_checkpoint_is_in_nobody_s_way(tmp_path: Path) -> None:
-    finished(tmp_path, outcome="Running")
-    assert finished_run(tmp_path, "v1:mended", "pvc://o", "Reuse") is None
+def test_run_that_was_cut_off_is_gone_on_with(store: FolderStore) -> None:
+    cut_off(store)
+    assert finished_run(store, "v1:a", "Reuse") is None
+    assert finished_run(store, "v1:a", "Fail") is None
+    assert unfinished_run(store, "v1:b") is None
+    found = unfinished_run(store, "v1:a")
+    assert found is not None
+    assert found["outcome"] == "Running"
+    kept = {str(path.relative_to(store.folder)) for path in store.folder.rglob("*")}
+    assert {"checkpoints/epoch-1", "state/update-000000003", "metrics.jsonl", "profile.json"} <= kept
+    assert "checkpoints/.tmp-epoch-2" not in kept
 
 
-def test_folders_of_somebody_else_are_not_touched(tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
+def test_run_that_saved_no_state_starts_again(store: FolderStore) -> None:
+    cut_off(store)
+    (store.folder / "state" / "update-000000003").rmdir()
+    assert unfinished_run(store, "v1:a") is None
+    clear(store)
+    assert [path.name for path in store.folder.iterdir()] == ["lost+found"]
+    assert read_run(store) is None
+
+
+def test_finished_run_is_not_gone_on_with(store: FolderStore) -> None:
+    finished(store)
+    (store.folder / "state" / "update-000000003").mkdir(parents=True)
+    assert unfinished_run(store, "v1:a") is None
+
+
+def test_run_that_failed_before_its_first_checkpoint_is_in_nobody_s_way(store: FolderStore) -> None:
+    finished(store, outcome="Running")
+    assert finished_run(store, "v1:mended", "Reuse") is None
+
+
+def test_folders_of_somebody_else_are_not_touched(store: FolderStore) -> None:
+    (store.folder / "model").mkdir()
+    (store.folder / "model" / "config.json").write_text("{}")
     with pytest.raises(UserError, match="holds a folder 'model' that no run of this kind wrote"):
-        finished_run(tmp_path, "v1:a", "pvc://o", "Reuse")
+        finished_run(store, "v1:a", "Reuse")
+
+
+def test_checkpoint_that_is_deleted_disappears_at_once(store: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = store.folder / "checkpoints" / "epoch-1"
+    folder.mkdir(parents=True)
+    (folder / "classifier.json").write_text("{}")
+    seen: list[list[str]] = []
+    rmtree = shutil.rmtree
+
+    def watched(path: Path, **options: Any) -> None:
+        seen.append(store.names("checkpoints"))
+        rmtree(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", watched)
+    store.delete("checkpoints/epoch-1")
+    assert seen[-1] == []
+    assert list((store.folder / "checkpoints").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("keep", "best", "finished", "gone"),
+    [
+        ("All", "epoch-1", True, []),
+        ("Best", "epoch-2", False, ["epoch-1", "epoch-3"]),
+        ("Best", "epoch-2", True, ["epoch-1", "epoch-3"]),
+        ("Best", "epoch-3", False, ["epoch-1", "epoch-2"]),
+        # The best one is what model/ will be made of.
+        ("Last", "epoch-2", False, ["epoch-1"]),
+        ("Last", "epoch-2", True, ["epoch-1", "epoch-2"]),
+        ("Last", "epoch-3", False, ["epoch-1", "epoch-2"]),
+    ],
+)
+def test_which_checkpoints_are_kept(keep: Any, best: str, finished: bool, gone: list[str]) -> None:
+    assert superseded(keep, ["epoch-1", "epoch-2", "epoch-3"], best, finished=finished) == gone
+
+
+def test_metrics_are_cut_where_the_state_was_saved(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    with MetricsLog(path) as log:
+        log.write({"step": 1})
+        offset = log.offset
+        log.write({"step": 2})
+    with path.open("a") as stream:
+        stream.write('{"step": 3, "lo')  # the process was killed here
+    with MetricsLog(path, offset) as log:
+        log.write({"step": 2, "again": True})
+        assert log.offset == path.stat().st_size
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [{"step": 1}, {"step": 2, "again": True}]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_head_is_divided_in_its_file(tmp_path: Path, bias: bool) -> None:
+    generator = np.random.default_rng(0)
+    tensors = {
+        "model.embed": generator.normal(size=(50, 4)).astype(np.float32),
+        "base_model.model.score.weight": generator.normal(size=(3, 4)).astype(np.float32),
+    }
+    if bias:
+        tensors["base_model.model.score.bias"] = generator.normal(size=3).astype(np.float32)
+    save_file(tensors, tmp_path / "adapter_model.safetensors", metadata={"format": "pt"})
+    fold(tmp_path, "score", (2.0, 4.0, 0.5), (1.0, 0.0, -1.0) if bias else None)
+    found = load_file(tmp_path / "adapter_model.safetensors")
+    by = np.array([2.0, 4.0, 0.5])
+    np.testing.assert_allclose(
+        found["base_model.model.score.weight"], tensors["base_model.model.score.weight"] / by[:, None]
+    )
+    np.testing.assert_array_equal(found["model.embed"], tensors["model.embed"])
+    if bias:
+        expected = tensors["base_model.model.score.bias"] / by + [1, 0, -1]
+        np.testing.assert_allclose(found["base_model.model.score.bias"], expected, rtol=1e-6)
+    fold(tmp_path, "score", (2.0,))
+    again = stored_tensor(tmp_path, "score.weight")
+    assert again is not None
+    np.testing.assert_allclose(again.read(), tensors["base_model.model.score.weight"] / by[:, None] / 2, rtol=1e-6)
+
+
+def test_head_that_cannot_be_divided(tmp_path: Path) -> None:
+    save_file(
+        {"score.weight": np.ones((2, 2), np.float32), "other.weight": np.ones(2, np.float16)},
+        tmp_path / "a.safetensors",
+    )
+    assert stored_tensor(tmp_path, "score.bias") is None
+    with pytest.raises(ValueError, match="does not hold the head classifier"):
+        fold(tmp_path, "classifier", (2.0,))
+    with pytest.raises(ValueError, match="does not hold the head"):
+        fold(tmp_path, "score", (2.0,), (1.0, 1.0))
+    with pytest.raises(ValueError, match="no single fp32 tensor"):
+        stored_tensor(tmp_path, "other.weight")
+
+
+def test_results_have_a_row_a_line(tmp_path: Path) -> None:
+    write_results(
+        tmp_path / "r",
+        ["a", "b"],
+        ["ä\n", "y"],
+        [3, 7],
+        np.array([[1, 0], [0, 0]], np.int8),
+        np.array([[True, False], [True, True]]),
+        np.array([[0.12345678, 1], [0.5, 0]]),
+    )
+    first, second = [json.loads(line) for line in (tmp_path / "r").read_text().splitlines()]
+    assert first == {
+        "prompt": "ä\n",
+        "expected": {"a": 1, "b": 0},
+        "predicted": {"a": 1, "b": 0},
+        "probabilities": {"a": 0.123457, "b": 1.0},
+        "line": 3,
+    }
+    assert (second["line"], second["predicted"]) == (7, {"a": 1, "b": 1})
 
 
 def test_places(tmp_path: Path) -> None:
@@ -219,11 +401,13 @@ def test_places(tmp_path: Path) -> None:
     assert output_folder("pvc://o/run", {"pvc://o/run": str(tmp_path / "d")}).is_dir()
     for uri, words in (
         ("pvc://o", "mounted only in a pod"),
-        ("s3://bucket/x", "cannot be written to"),
+        ("ftp://bucket/x", "write pvc://claim/path, file:///path or s3://bucket/prefix"),
         ("file://host/x", "three slashes"),
     ):
         with pytest.raises(UserError, match=words):
             output_folder(uri, {})
+    found = open_store(str(tmp_path / "e"), {})
+    assert (type(found), found.folder) == (FolderStore, tmp_path / "e")
 
 
 def test_place_that_cannot_be_written(tmp_path: Path) -> None:

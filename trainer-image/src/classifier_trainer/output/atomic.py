@@ -6,8 +6,9 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,15 @@ def remove_unfinished(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def same_files(source: Path, target: Path) -> None:
-    """Fills the folder `target` with the files of `source`: links where the file system has them, else copies."""
+def same_files(source: Path, target: Path, *, but: Sequence[str] = ()) -> None:
+    """Fills the folder `target` with the files of `source`: links where the file system has them, else copies.
+
+    `but` are patterns of names in `source`, of files or folders, that are left out.
+    """
     for path in sorted(source.rglob("*")):
         place = target / path.relative_to(source)
+        if any(fnmatch(path.relative_to(source).parts[0], pattern) for pattern in but):
+            continue
         if path.is_dir():
             place.mkdir(parents=True, exist_ok=True)
             continue

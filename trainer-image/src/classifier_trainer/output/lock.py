@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from classifier_trainer.errors import TransientError, UserError
 from classifier_trainer.output.atomic import write_json
@@ -20,6 +20,48 @@ FILE_NAME = ".lock.json"
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
 """A lock whose heartbeat stood still this long belongs to a dead writer."""
+
+
+class LockPlace(Protocol):
+    """Where a lock lies."""
+
+    def read(self) -> dict[str, Any] | None:
+        """What is written there; None if nothing is, or nothing that can be read."""
+
+    def write(self, content: dict[str, Any]) -> None:
+        """Replaces it at once."""
+
+    def remove(self) -> None:
+        """Removes it."""
+
+    def age(self) -> float:
+        """Seconds since it was written; 0 where that cannot be known."""
+
+
+class FolderLock:
+    """The lock as a file, replaced with every heartbeat."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE_NAME
+
+    def read(self) -> dict[str, Any] | None:
+        try:
+            content = json.loads(self._path.read_bytes())
+        except (OSError, ValueError):
+            return None
+        return content if isinstance(content, dict) else None
+
+    def write(self, content: dict[str, Any]) -> None:
+        write_json(self._path, content)
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+    def age(self) -> float:
+        try:
+            return time.time() - self._path.stat().st_mtime
+        except OSError:
+            return 0.0
 
 
 class OutputLock:
@@ -31,14 +73,15 @@ class OutputLock:
     """
 
     def __init__(
-        self, folder: Path, name: str, say: Callable[[str], None], *, sleep: Callable[[float], None] = time.sleep
+        self, place: LockPlace, name: str, say: Callable[[str], None], *, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        self._path = folder / FILE_NAME
+        self._place = place
         self._name = name
         self._say = say
         self._sleep = sleep
         self._me = secrets.token_hex(8)
         self._count = 0
+        self._lost: str | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="output-lock", daemon=True)
 
@@ -53,18 +96,24 @@ class OutputLock:
     ) -> None:
         self._stop.set()
         self._thread.join()
-        found = self._read()
-        if found is not None and found.get("writer") == self._me:
-            self._path.unlink(missing_ok=True)
+        try:
+            found = self._place.read()
+            if found is not None and found.get("writer") == self._me:
+                self._place.remove()
+        except (OSError, TransientError, UserError) as error:
+            # The lock goes stale by itself, and must not hide how the run ended.
+            self._say(f"warning: the output's lock could not be removed: {error}")
+
+    def check(self) -> None:
+        """Raises a TransientError once another run has taken the output over, which one that hangs must not disturb."""
+        if self._lost is not None:
+            raise TransientError(f"output: '{self._name}' was taken over by another run on {self._lost}.")
 
     def _wait(self) -> None:
-        first = self._read()
+        first = self._place.read()
         if first is None or _is_dead(first):
             return
-        try:
-            age = time.time() - self._path.stat().st_mtime
-        except OSError:
-            return
+        age = self._place.age()
         if age > STALE_SECONDS:
             return
         self._say(f"waiting: the output may still be in use by {first.get('host', 'another run')}")
@@ -73,7 +122,7 @@ class OutputLock:
         while waited < min(STALE_SECONDS - age, STALE_SECONDS):
             self._sleep(1.0)
             waited += 1.0
-            now = self._read()
+            now = self._place.read()
             if now is None:
                 return
             if (now.get("writer"), now.get("beat")) != (first.get("writer"), first.get("beat")):
@@ -85,24 +134,21 @@ class OutputLock:
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
             try:
+                found = self._place.read()
+                if found is not None and found.get("writer") != self._me:
+                    self._lost = str(found.get("host", "another host"))
+                    return
                 self._write()
-            except OSError as error:
+            except (OSError, TransientError, UserError) as error:
                 self._say(f"warning: the heartbeat of the output's lock failed: {error}")
 
     def _write(self) -> None:
         self._count += 1
         content = {"writer": self._me, "beat": self._count, "host": socket.gethostname(), "pid": os.getpid()}
         try:
-            write_json(self._path, {**content, "start": process_start(os.getpid())})
+            self._place.write({**content, "start": process_start(os.getpid())})
         except FileNotFoundError as error:
             raise TransientError(f"output: '{self._name}' went away: {error}.") from error
-
-    def _read(self) -> dict[str, Any] | None:
-        try:
-            content = json.loads(self._path.read_bytes())
-        except (OSError, ValueError):
-            return None
-        return content if isinstance(content, dict) else None
 
 
 def _is_dead(lock: dict[str, Any]) -> bool:

@@ -8,6 +8,23 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from classifier_trainer.errors import UserError
+from classifier_trainer.output.store import FolderStore, Store
+
+OBJECT_STORES = ("s3://",)
+
+
+def open_store(uri: str, mounts: Mapping[str, str]) -> Store:
+    """The output that `output.uri` stands for; a folder is made if it is not there.
+
+    Raises:
+        UserError: no such form, not mounted, or not writable.
+        TransientError: an object store does not answer.
+    """
+    if uri.startswith(OBJECT_STORES):
+        from classifier_trainer.output.object_store import open_s3
+
+        return open_s3(uri)
+    return FolderStore(uri, output_folder(uri, mounts))
 
 
 def output_folder(uri: str, mounts: Mapping[str, str]) -> Path:
@@ -27,7 +44,9 @@ def output_folder(uri: str, mounts: Mapping[str, str]) -> Path:
         if not folder.is_absolute() or urlsplit(uri).netloc not in ("", "localhost"):
             raise UserError(f"output.uri: '{uri}' must name an absolute path: write file:///path, with three slashes.")
     elif "://" in uri:
-        raise UserError(f"output.uri: '{uri}' cannot be written to: write pvc://claim/path or file:///path.")
+        raise UserError(
+            f"output.uri: '{uri}' cannot be written to: write pvc://claim/path, file:///path or s3://bucket/prefix."
+        )
     else:
         folder = Path(uri).absolute()
     with writing(uri):
