@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from classifier_trainer.model import closed_form
 from classifier_trainer.model.closed_form import Array
 from classifier_trainer.model.start import closed_form_head
+from classifier_trainer.train.goal import Goal
 from classifier_trainer.train.head_only import PENALTIES, fit_head
 
 
@@ -25,7 +26,7 @@ def fit(x: Array, y: Array, exclusive: bool, with_bias: bool) -> tuple[Array, Ar
         return head.weight, head.bias
 
     return fit_head(
-        x.astype(np.float32), y, exclusive=exclusive, with_bias=with_bias, start=start, fold_of=closed_form.folds(y, 1)
+        x.astype(np.float32), Goal(y, exclusive), with_bias=with_bias, start=start, fold_of=closed_form.folds(y, 1)
     )
 
 

@@ -44,17 +44,17 @@ def test_what_is_new_is_trained_whole_in_fp32(base_models: dict[Kind, Path], kin
     assert all(part.dtype == torch.float32 for part in trained.values())
     for module in new:
         assert any(f"{module}.modules_to_save" in name for name in trained)
-    assert len(adapted.adapter_parameters) + len(adapted.head_parameters) == len(trained)
+    assert len(adapted.body) + len(adapted.head) == len(adapted.parameters()) == len(trained)
     # No adapter on what is trained whole, and one on every other linear layer.
     assert not any(module in name for name in trained if ".lora_" in name for module in new)
     layers = {name.partition(".lora_")[0] for name in trained if ".lora_" in name}
     assert len(layers) == 2 * (6 if kind in ("bert", "roberta") else 7)
-    assert adapted.model.dtype == torch.bfloat16
+    assert adapted.inner.dtype == torch.bfloat16
 
 
 def test_named_targets(base_models: dict[Kind, Path]) -> None:
     adapted = add_adapter(load(base_models["qwen3"]), rank=2, alpha=4, dropout=0.1, target_modules=["q_proj", "v_proj"])
-    assert len(adapted.adapter_parameters) == 2 * 2 * 2
+    assert len(adapted.body) == 2 * 2 * 2
     with pytest.raises(UserError, match="has no layer 'query': it has down_proj, gate_proj"):
         add_adapter(load(base_models["qwen3"]), rank=2, alpha=4, dropout=0, target_modules=["query"])
 

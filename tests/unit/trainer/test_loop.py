@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,11 @@ import pytest
 import torch
 from torch import nn
 
-from classifier_trainer.batching import micro_batches, pad_batch
+from classifier_trainer.batching import padded_forward
 from classifier_trainer.compute import Compute
 from classifier_trainer.data.batches import updates
-from classifier_trainer.train.loop import Settings, Step, train
+from classifier_trainer.train.goal import Goal
+from classifier_trainer.train.loop import Loop, Rows, Settings, Step, Trainable
 from classifier_trainer.train.schedule import default_learning_rate, factor
 from support.tiny_models import tiny_model
 
@@ -28,6 +31,15 @@ SETTINGS = Settings(
     seed=5,
 )
 PAD = 3
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny products are not worth two, which wait for each other on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 class Classifier(nn.Module):
@@ -63,30 +75,30 @@ def compute(tokens: int) -> Compute:
     return made
 
 
-def run(
-    model: Classifier, tokens: int, exclusive: bool = True, settings: Settings = SETTINGS, stop: int | None = None
-) -> list[Step]:
+def job(model: Classifier, tokens: int, exclusive: bool = True, settings: Settings = SETTINGS, **goal: Any) -> Loop:
     generator = np.random.default_rng(1)
     ids = [generator.integers(4, 400, size).tolist() for size in generator.integers(3, 20, 50)]
     targets = np.eye(3)[generator.integers(0, 3, 50)]
     lengths = [len(row) for row in ids]
-    steps = []
-    for step in train(
-        model,
-        list(model.backbone.parameters()),
-        list(model.head.parameters()),
-        ids,
-        targets,
-        exclusive=exclusive,
-        pad=PAD,
-        updates_of=lambda epoch: updates(lengths, 16, settings.seed, epoch),
-        compute=compute(tokens),
-        settings=settings,
-    ):
-        steps.append(step)
-        if step.step == stop:
-            break
-    return steps
+    made = compute(tokens)
+    names = [name for name, _ in model.named_parameters()]
+    return Loop(
+        Trainable(
+            model,
+            [name for name in names if not name.startswith("head.")],
+            [name for name in names if name.startswith("head.")],
+            padded_forward(model, PAD, made.device),
+        ),
+        Rows(ids, lengths, Goal(targets, exclusive, **goal), lambda epoch: updates(lengths, 16, settings.seed, epoch)),
+        settings,
+        made,
+    )
+
+
+def run(
+    model: Classifier, tokens: int, exclusive: bool = True, settings: Settings = SETTINGS, stop: int | None = None
+) -> list[Step]:
+    return list(islice(job(model, tokens, exclusive, settings), stop))
 
 
 @pytest.mark.parametrize("exclusive", [True, False])
@@ -113,22 +125,8 @@ def test_two_runs_are_bitwise_the_same_with_dropout() -> None:
 def test_what_the_caller_does_between_updates_changes_nothing() -> None:
     first, second = Classifier(0.3), Classifier(0.3)
     plain = run(first, 100, stop=6)
-    generator = np.random.default_rng(1)
-    ids = [generator.integers(4, 400, size).tolist() for size in generator.integers(3, 20, 50)]
-    targets = np.eye(3)[generator.integers(0, 3, 50)]
     losses = []
-    for step in train(
-        second,
-        list(second.backbone.parameters()),
-        list(second.head.parameters()),
-        ids,
-        targets,
-        exclusive=True,
-        pad=PAD,
-        updates_of=lambda epoch: updates([len(row) for row in ids], 16, 5, epoch),
-        compute=compute(100),
-        settings=SETTINGS,
-    ):
+    for step in job(second, 100):
         losses.append(step.loss)
         second.eval()
         torch.rand(7)
@@ -153,22 +151,6 @@ def test_head_has_its_own_rate_and_clipping_holds() -> None:
     run(frozen, 1000, settings=Settings(1, 0.0, 1e-2, "Constant", 0.0, 0.0, 1.0, 1), stop=1)
     changed = {name for name, value in frozen.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"head.weight", "head.bias"}
-
-
-def test_micro_batches_stay_in_the_budget() -> None:
-    generator = np.random.default_rng(0)
-    lengths = generator.integers(1, 90, 200).tolist()
-    rows = list(range(0, 200, 2))
-    found = micro_batches(rows, lengths, 256)
-    assert sorted(row for batch in found for row in batch) == rows
-    assert all(max(lengths[row] for row in batch) * len(batch) <= 256 for batch in found)
-    assert micro_batches([0, 1], [500, 400], 256) == [[0], [1]]
-
-
-def test_padding_is_on_the_right_and_masked() -> None:
-    found = pad_batch([[5, 6, 7], [8]], PAD, torch.device("cpu"))
-    assert found["input_ids"].tolist() == [[5, 6, 7], [8, 3, 3]]
-    assert found["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
 
 
 def test_schedules() -> None:

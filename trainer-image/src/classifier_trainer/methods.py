@@ -1,117 +1,196 @@
-"""The two methods: what is trained, and how often a checkpoint is written."""
+"""The methods: what is trained, and when a checkpoint is written."""
 
 from __future__ import annotations
 
-from classifier_trainer import stages
-from classifier_trainer.checkpoints import Writer
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from classifier_trainer import distributed, stages
+from classifier_trainer.batching import Forward, padded_forward
+from classifier_trainer.checkpoints import Scored, Writer
 from classifier_trainer.compute import Compute, linear_algebra
-from classifier_trainer.config import RunConfig
+from classifier_trainer.config import RunConfig, seconds
 from classifier_trainer.data.batches import updates
+from classifier_trainer.data.rows import Dataset
+from classifier_trainer.data.tokenize import TokenIds
+from classifier_trainer.errors import Terminated
+from classifier_trainer.keeper import Keeper
 from classifier_trainer.model.closed_form import Array
-from classifier_trainer.model.features import set_head
-from classifier_trainer.model.lora import add_adapter, prepared_for_training, save_adapter
-from classifier_trainer.model.start import closed_form_head
+from classifier_trainer.model.features import pools_last_token, set_head
+from classifier_trainer.model.full import train_all
+from classifier_trainer.model.lora import add_adapter
+from classifier_trainer.model.packed import is_exact, packed_attention, packed_forward
+from classifier_trainer.model.start import closed_form_head, keep_rows
+from classifier_trainer.model.trained import Trained, prepared_for_training
 from classifier_trainer.output.metrics_log import MetricsLog
 from classifier_trainer.output.run_json import METRICS
+from classifier_trainer.priors import class_weights, training_offset
 from classifier_trainer.progress.tracker import Tracker
 from classifier_trainer.stages import Prepared
+from classifier_trainer.train import sharded, state
+from classifier_trainer.train.early import Patience
+from classifier_trainer.train.goal import Goal
 from classifier_trainer.train.head_only import fit_head
-from classifier_trainer.train.loop import Step, train
+from classifier_trainer.train.loop import Loop, MemoryExitError, Rows, Step, Trainable
+from classifier_trainer.train.memory import must_be_sharded, training_bytes
 
 
-def train_lora(
-    config: RunConfig, prepared: Prepared, compute: Compute, writer: Writer, tracker: Tracker
-) -> dict[str, float]:
-    """Adapters and the head, from a head in closed form; a checkpoint an epoch."""
+def train_in_loop(
+    config: RunConfig,
+    prepared: Prepared,
+    compute: Compute,
+    writer: Writer,
+    tracker: Tracker,
+    saved: state.Saved | None = None,
+) -> None:
+    """LoRA and Full, from a head in closed form: a checkpoint an epoch. Every rank trains, and rank 0 writes.
+
+    Goes on from `saved`, and saves every `stateEvery`, at the end of each epoch before it is tested, and on SIGTERM.
+    """
     backbone, chosen = prepared.backbone, config.hyperparameters
     used = stages.settings(config, backbone)
-    _start_head(prepared, used.seed, tracker)
-    targets = chosen.lora.target_modules
-    adapted = add_adapter(
-        backbone,
-        rank=chosen.lora.rank,
-        alpha=chosen.lora.alpha,
-        dropout=chosen.lora.dropout,
-        target_modules=None if targets == "AllLinear" else targets,
-    )
-    lengths = [len(row) for row in prepared.train_ids]
-    tracker.phase("Training", f"training on {len(lengths)} rows, epoch 1 of {used.epochs}")
-    metrics: dict[str, float] = {}
-    with MetricsLog(writer.output / METRICS) as log, prepared_for_training(adapted, compute, max(lengths)):
-        for step in train(
-            adapted.model,
-            adapted.adapter_parameters,
-            adapted.head_parameters,
-            prepared.train_ids,
-            prepared.targets,
-            exclusive=prepared.exclusive,
-            pad=prepared.pad,
-            updates_of=lambda epoch: updates(lengths, chosen.batch_size, used.seed, epoch),
-            compute=compute,
-            settings=used,
-        ):
-            report(step, used.epochs, log, tracker)
+    goal = _goal(config, writer.dataset, prepared)
+    if saved is None:
+        _start_head(prepared, writer.dataset.labels, goal, used.seed, tracker)
+    if chosen.method == "Full":
+        trained = train_all(backbone)
+    else:
+        targets = chosen.lora.target_modules
+        trained = add_adapter(
+            backbone,
+            rank=chosen.lora.rank,
+            alpha=chosen.lora.alpha,
+            dropout=chosen.lora.dropout,
+            target_modules=None if targets == "AllLinear" else targets,
+        )
+    lengths = _lengths(prepared.train_ids)
+    longest = int(max(lengths))
+    shard_if_needed(trained, compute, longest, tracker)
+    with (
+        prepared_for_training(trained, compute, longest),
+        _forward(trained, prepared, compute, longest) as (forward, padded),
+    ):
+        loop = Loop(
+            Trainable(trained.model, trained.body, trained.head, forward, padded, trained.checkpoint_activations),
+            Rows(
+                prepared.train_ids,
+                lengths,
+                goal,
+                lambda epoch: updates(lengths, chosen.batch_size, used.seed, epoch),
+            ),
+            used,
+            compute,
+        )
+        folder = writer.output / state.FOLDER
+        loop.token_budget = min(loop.token_budget, state.token_budget(folder) or loop.token_budget)
+        facts = {"digest": config.digest(), "labels": writer.dataset.labels, "template": prepared.template}
+        keeper = Keeper(writer.store, loop, tracker, facts, every=seconds(chosen.state_every))
+        if saved is not None:
+            keeper.go_on_from(saved)
+            tracker.say(f"going on after update {loop.done} of {loop.steps}")
+        try:
+            _Training(loop, keeper, writer, trained, tracker, used.epochs, _patience(config)).run()
+        except Terminated:
+            keeper.save()
+            raise
+        except MemoryExitError as error:
+            state.save_token_budget(folder, error.token_budget)
+            raise
+
+
+class _Training:
+    """The epochs of a run, each with its checkpoint."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        keeper: Keeper,
+        writer: Writer,
+        trained: Trained,
+        tracker: Tracker,
+        epochs: int,
+        patience: Patience,
+    ) -> None:
+        self._loop, self._keeper, self._writer, self._trained = loop, keeper, writer, trained
+        self._tracker, self._epochs, self._patience = tracker, epochs, patience
+
+    def run(self) -> None:
+        """Trains to the last epoch, or until patience is over."""
+        loop = self._loop
+        epoch, rest = divmod(loop.done, loop.updates_an_epoch)
+        if self._judge_again(epoch if rest == 0 else 0):
+            return
+        self._tracker.phase("Training", f"epoch {epoch + 1} of {self._epochs}")
+        for step in loop:
+            if distributed.is_main():
+                with MetricsLog(self._writer.output / METRICS) as log:
+                    report(step, self._epochs, log, self._tracker)
             if not step.last_of_epoch:
+                self._keeper.save_if_due()
                 continue
-            name, last = f"epoch-{step.epoch}", step.epoch == used.epochs
-            tracker.phase("Testing", f"writing and testing {name}")
-            metrics = writer.write(
-                name,
-                step.step,
-                lambda folder: save_adapter(adapted, folder, backbone.uri),
-                final=last,
+            # A pod that is killed while it tests goes on with the test, and trains nothing again.
+            self._keeper.save()
+            if self._write(step.epoch) or step.epoch == self._epochs:
+                return
+            self._tracker.phase("Training", f"epoch {step.epoch + 1} of {self._epochs}")
+
+    def _judge_again(self, trained: int) -> bool:
+        """Hears the scores of the checkpoints that there are, and writes that of epoch `trained` if it is missing."""
+        over = False
+        for scored in self._writer.written:
+            over = self._is_over(scored)
+        if trained and not any(one.epoch == trained for one in self._writer.written):
+            over = self._write(trained)
+        return distributed.broadcast_object(over) or trained == self._epochs
+
+    def _write(self, epoch: int) -> bool:
+        """Writes and tests the checkpoint of an epoch, on rank 0; whether training is over with it. Together."""
+        name = f"epoch-{epoch}"
+        weights = _whole(self._trained) if self._loop.sharded else None
+        over = False
+        if distributed.is_main():
+            self._tracker.phase("Testing", f"writing and testing {name}")
+            scored = self._writer.write(
+                name, self._loop.done, lambda folder: self._trained.save(folder, weights), epoch=epoch
             )
-            tracker.say(scores_line(name, metrics))
-            if not last:
-                tracker.phase("Training", f"epoch {step.epoch + 1} of {used.epochs}")
-    return metrics
+            self._tracker.say(scores_line(scored))
+            over = self._is_over(scored)
+            self._keeper.save_record()
+        return distributed.broadcast_object(over)
+
+    def _is_over(self, scored: Scored) -> bool:
+        return scored.selection is not None and self._patience.is_over(scored.selection)
 
 
-def train_head_only(
-    config: RunConfig, prepared: Prepared, _compute: Compute, writer: Writer, tracker: Tracker
-) -> dict[str, float]:
+def train_head_only(config: RunConfig, prepared: Prepared, _compute: Compute, writer: Writer, tracker: Tracker) -> None:
     """The head on features that were computed once."""
     backbone, seed = prepared.backbone, config.hyperparameters.seed
     with_bias = backbone.head.bias is not None
+    goal = _goal(config, writer.dataset, prepared)
     tracker.phase("Training", f"fitting the head on {len(prepared.start_features)} rows")
 
     def start(features: Array, targets: Array) -> tuple[Array, Array]:
-        head, _ = closed_form_head(features, targets, exclusive=prepared.exclusive, with_bias=with_bias, seed=seed)
+        head, _ = closed_form_head(
+            features, targets, exclusive=prepared.exclusive, with_bias=with_bias, seed=seed, offset=goal.offset
+        )
         return head.weight, head.bias
 
-    with linear_algebra(backbone.head.in_features):
+    with linear_algebra(backbone.head.in_features), tracker.timed("head_seconds"):
         weight, bias, penalty = fit_head(
-            prepared.start_features,
-            prepared.targets,
-            exclusive=prepared.exclusive,
-            with_bias=with_bias,
-            start=start,
-            fold_of=stages.folds(prepared, seed),
+            prepared.start_features, goal, with_bias=with_bias, start=start, fold_of=stages.folds(prepared, seed)
         )
     set_head(backbone.head, weight, bias)
     tracker.say(f"head fitted, penalty {penalty:g}")
     tracker.phase("Testing", "writing and testing epoch-1")
-    metrics = writer.write("epoch-1", 1, writer.save_full, final=True)
-    tracker.say(scores_line("epoch-1", metrics))
-    return metrics
-
-
-def _start_head(prepared: Prepared, seed: int, tracker: Tracker) -> None:
-    tracker.phase("Preparing", "starting the head from a closed form")
-    backbone = prepared.backbone
-    with linear_algebra(backbone.head.in_features):
-        head, loss = closed_form_head(
-            prepared.start_features,
-            prepared.targets[prepared.start_rows],
-            exclusive=prepared.exclusive,
-            with_bias=backbone.head.bias is not None,
-            seed=seed,
-        )
-    set_head(backbone.head, head.weight, head.bias)
-    tracker.say(f"the head starts with a log loss of {loss:.3f} out of fold")
+    tracker.say(scores_line(writer.write("epoch-1", 1, writer.save_full)))
 
 
 def report(step: Step, epochs: int, log: MetricsLog, tracker: Tracker) -> None:
+    """Says what an update did, to metrics.jsonl and to the progress."""
     log.write(
         {
             "step": step.step,
@@ -132,12 +211,93 @@ def report(step: Step, epochs: int, log: MetricsLog, tracker: Tracker) -> None:
         samplesPerSecond=round(step.rows / step.seconds, 1),
         tokensPerSecond=round(step.tokens / step.seconds, 1),
     )
-    tracker.advance(stages.TRAINING_UNITS * step.tokens)
+    tracker.advance("training", stages.TRAINING_UNITS * step.tokens)
 
 
-def scores_line(name: str, metrics: dict[str, float]) -> str:
+def scores_line(scored: Scored) -> str:
     """A checkpoint's scores for the log and the status."""
+    metrics = scored.metrics or scored.validation
     if not metrics:
-        return name
-    text = f"{name}: accuracy {metrics['accuracy']:.4f}, macro-F1 {metrics['macroF1']:.4f}"
+        return scored.name
+    text = f"{scored.name}: accuracy {metrics['accuracy']:.4f}, macro-F1 {metrics['macroF1']:.4f}"
     return text + (f", TF-IDF + linear SVM {metrics['baselineAccuracy']:.4f}" if "baselineAccuracy" in metrics else "")
+
+
+def shard_if_needed(trained: Trained, compute: Compute, longest: int, tracker: Tracker) -> None:
+    """Cuts the model into a shard a process, if its training would not fit on one device."""
+    if distributed.world_size() == 1:
+        return
+    shape: Any = trained.inner.config.get_text_config()
+    needed = training_bytes(
+        trained.model,
+        trained.parameters(),
+        layers=shape.num_hidden_layers,
+        width=shape.hidden_size,
+        tokens=longest,
+    )
+    if must_be_sharded(needed, compute.memory()):
+        tracker.say(f"training takes about {needed / 2**30:.0f} GiB: the model is cut into shards")
+        distributed.copy_from_main([parameter.data for parameter in trained.parameters()])
+        sharded.shard(trained.model, trained.new_modules(), compute)
+
+
+def _whole(trained: Trained) -> dict[str, torch.Tensor]:
+    """What a checkpoint of a sharded model holds, put together on rank 0; together."""
+    frozen = {name for name, parameter in trained.model.named_parameters() if not parameter.requires_grad}
+    return sharded.whole({name: part for name, part in trained.model.state_dict().items() if name not in frozen})
+
+
+@contextmanager
+def _forward(trained: Trained, prepared: Prepared, compute: Compute, longest: int) -> Iterator[tuple[Forward, bool]]:
+    """How the model is called, and whether that pads: not for decoders on CUDA, if a test finds packing exact."""
+    packs = (
+        compute.device.type == "cuda"
+        and not sharded.is_sharded(trained.model)
+        and pools_last_token(trained.model, prepared.backbone.head, prepared.pad, compute)
+        and is_exact(trained, compute, pad=prepared.pad, longest=longest)
+    )
+    if distributed.agree(not packs)[0]:
+        yield padded_forward(trained.model, prepared.pad, compute.device), True
+        return
+    with packed_attention(trained):
+        yield packed_forward(trained, compute), False
+
+
+def _start_head(prepared: Prepared, labels: Sequence[str], goal: Goal, seed: int, tracker: Tracker) -> None:
+    backbone = prepared.backbone
+    kept = [index for index, label in enumerate(labels) if label in backbone.kept_labels]
+    if len(kept) == len(labels):
+        return  # the head of a checkpoint, trained already
+    tracker.phase("Preparing", "starting the head from a closed form")
+    with linear_algebra(backbone.head.in_features), tracker.timed("head_seconds"):
+        head, loss = closed_form_head(
+            prepared.start_features,
+            prepared.targets[prepared.start_rows],
+            exclusive=prepared.exclusive,
+            with_bias=backbone.head.bias is not None,
+            seed=seed,
+            offset=goal.offset,
+        )
+    keep_rows(backbone.head, head, kept, exclusive=prepared.exclusive)
+    tracker.say(f"the head starts with a log loss of {loss:.3f} out of fold")
+
+
+def _goal(config: RunConfig, dataset: Dataset, prepared: Prepared) -> Goal:
+    chosen = config.hyperparameters
+    counts, rows = dataset.train.targets.sum(axis=0, dtype=np.int64), len(dataset.train)
+    weights = class_weights(counts, rows, dataset.task) if chosen.class_weights == "Balanced" else None
+    offset = None
+    if chosen.prior == "Natural":
+        offset = training_offset((counts, rows), (dataset.natural, dataset.rows_natural), dataset.task, weights)
+    return Goal(prepared.targets, prepared.exclusive, weights, offset if offset is not None and offset.any() else None)
+
+
+def _patience(config: RunConfig) -> Patience:
+    early = config.hyperparameters.early_stopping
+    return Patience(early.patience if early else None)
+
+
+def _lengths(ids: Sequence[Sequence[int]]) -> Sequence[int]:
+    """Tokens of each row, without reading the rows where they lie on disk."""
+    found: Sequence[int] = ids.lengths if isinstance(ids, TokenIds) else [len(row) for row in ids]
+    return found

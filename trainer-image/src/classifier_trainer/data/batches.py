@@ -1,31 +1,50 @@
-"""Which rows stand together in an update, and how an update is cut into micro-batches."""
+"""Which rows stand together in an update."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 WINDOW = 8
 """Updates among which rows are sorted by length."""
 
 
-def updates(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+class Updates(Sequence[list[int]]):
+    """The rows of each update of an epoch; four bytes a row, however many rows there are."""
+
+    def __init__(self, order: npt.NDArray[np.int32], batch_size: int) -> None:
+        self._order = order
+        self._size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self._order) // self._size)
+
+    def __getitem__(self, index: int) -> list[int]:  # type: ignore[override]  # slices are of no use here
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        found: list[int] = self._order[index * self._size : (index + 1) * self._size].tolist()
+        return found
+
+
+def updates(lengths: Sequence[int] | npt.NDArray[np.integer], batch_size: int, seed: int, epoch: int) -> Updates:
     """Indices of the rows of each update of an epoch, from (seed, epoch) alone.
 
     Rows are shuffled, sorted by length inside a window of 8 updates, and cut into updates of `batch_size` rows, whose
     order in the window is shuffled: rows of about one length stand together, so that little is padded, and the order
-    of the training stays random.
+    of the training stays random. The rows that fill no update come last, of any length.
     """
-    generator = random.Random(f"{seed}/{epoch}")  # noqa: S311  # no secret depends on it
-    order = list(range(len(lengths)))
-    generator.shuffle(order)
-    result: list[list[int]] = []
-    for start in range(0, len(order), WINDOW * batch_size):
-        window = sorted(order[start : start + WINDOW * batch_size], key=lambda index: lengths[index])
-        chunks = [window[at : at + batch_size] for at in range(0, len(window), batch_size)]
-        generator.shuffle(chunks)
-        result += chunks
-    return result
+    generator = np.random.default_rng([seed, epoch])
+    sizes = np.asarray(lengths)
+    order = generator.permutation(len(sizes)).astype(np.int32)
+    whole = len(order) - len(order) % batch_size
+    for start in range(0, whole, WINDOW * batch_size):
+        window = order[start : min(start + WINDOW * batch_size, whole)]
+        window = window[np.argsort(sizes[window], kind="stable")].reshape(-1, batch_size)
+        order[start : start + window.size] = window[generator.permutation(len(window))].ravel()
+    return Updates(order, batch_size)
 
 
 def stratified_sample(targets: Sequence[bytes], size: int, seed: int) -> list[int]:

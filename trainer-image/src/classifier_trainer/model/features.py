@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ from torch import nn
 
 from classifier_trainer.batching import micro_batches, pad_batch
 from classifier_trainer.compute import Compute
+
+_WINDOW = 65_536
+"""Rows that are sorted by length at a time."""
 
 Progress = Callable[[int], None]
 """Told the tokens that were done since the last call."""
@@ -31,10 +35,19 @@ def head_inputs(
     pad: int,
     compute: Compute,
     progress: Progress,
+    into: Path | None = None,
 ) -> npt.NDArray[np.float32]:
-    """The head's inputs [rows, width] for rows of token ids; the backbone is run once a row."""
-    lengths = [len(row) for row in ids]
-    result = np.zeros((len(ids), head.in_features), dtype=np.float32)
+    """The head's inputs [rows, width] for rows of token ids; the backbone is run once a row.
+
+    With `into` they are mapped from that file (.npy) and never in memory as a whole. Rows are taken a window at a time,
+    sorted by length inside it.
+    """
+    shape = (len(ids), head.in_features)
+    result = (
+        np.zeros(shape, dtype=np.float32)
+        if into is None
+        else np.lib.format.open_memmap(into, mode="w+", dtype=np.float32, shape=shape)
+    )
     seen = threading.local()  # several batches are on their way at a time
     handle = head.register_forward_pre_hook(lambda _module, inputs: setattr(seen, "hidden", inputs[0].detach()))
     model.eval()
@@ -50,10 +63,13 @@ def head_inputs(
             return hidden.float().cpu().numpy(), inputs["input_ids"].numel()
 
     try:
-        batches = micro_batches(range(len(ids)), lengths, compute.token_budget)
-        for batch, (found, tokens) in zip(batches, compute.map(of, batches), strict=True):
-            result[batch] = found
-            progress(tokens)
+        for start in range(0, len(ids), _WINDOW):
+            window = range(start, min(start + _WINDOW, len(ids)))
+            lengths = {row: len(ids[row]) for row in window}
+            batches = micro_batches(window, lengths, compute.token_budget)
+            for batch, (found, tokens) in zip(batches, compute.map(of, batches), strict=True):
+                result[batch] = found
+                progress(tokens)
     finally:
         handle.remove()
     return result

@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
-from peft.helpers import disable_input_dtype_casting
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from classifier_trainer.compute import Compute
 from classifier_trainer.errors import UserError
 from classifier_trainer.model.load import PEFT_HEADS, Backbone
-
-_SHORT = 256
-"""Tokens of the longest row up to which plain attention is the faster one on a CPU."""
-
-
-@dataclass(frozen=True)
-class Adapted:
-    """The backbone with adapters, ready to train."""
-
-    model: PeftModel
-    adapter_parameters: list[nn.Parameter]
-    head_parameters: list[nn.Parameter]
-    """Everything that is new, the head's parameters among it; they get the head's learning rate."""
+from classifier_trainer.model.trained import State, Trained
 
 
 def add_adapter(
     backbone: Backbone, *, rank: int, alpha: float, dropout: float, target_modules: Sequence[str] | None
-) -> Adapted:
+) -> Trained:
     """Puts LoRA on the linear layers (None: all of them but what is new) and makes what is new trainable.
 
     Raises:
@@ -66,37 +49,29 @@ def add_adapter(
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
-    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    return Adapted(
+    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+    def save(folder: Path, state: State | None) -> None:
+        save_adapter(model, folder, backbone.uri, state)
+
+    return Trained(
         model=model,
-        adapter_parameters=[parameter for name, parameter in named if ".lora_" in name],
-        head_parameters=[parameter for name, parameter in named if ".lora_" not in name],
+        inner=backbone.model,
+        head_name=backbone.head_name,
+        new_names=backbone.new_modules,
+        body=[name for name in names if ".lora_" in name],
+        head=[name for name in names if ".lora_" not in name],
+        save=save,
     )
 
 
-@contextmanager
-def prepared_for_training(adapted: Adapted, compute: Compute, longest: int) -> Iterator[None]:
-    """Sets, for the time of the training, what makes the same computation cheaper."""
-    model: Any = adapted.model.get_base_model()
-    before = model.config._attn_implementation
-    if compute.device.type == "cpu" and longest <= _SHORT and before == "sdpa":
-        # torch's fused attention is slower backwards than plain products on short rows: 25 to 8 ms at 64 tokens.
-        model.set_attn_implementation("eager")
-    try:
-        # Autocast casts anyway; peft would cast every input to fp32 first.
-        with disable_input_dtype_casting(adapted.model):
-            yield
-    finally:
-        model.set_attn_implementation(before)
-
-
-def save_adapter(adapted: Adapted, folder: Path, base_uri: str) -> None:
-    """Writes adapter_config.json and adapter_model.safetensors."""
-    config = adapted.model.peft_config["default"]
+def save_adapter(model: PeftModel, folder: Path, base_uri: str, state: State | None = None) -> None:
+    """Writes adapter_config.json and adapter_model.safetensors; the parameters from `state` where it is given."""
+    config = model.peft_config["default"]
     # The path of this pod would mean nothing elsewhere.
     config.base_model_name_or_path = re.sub(r"^hf://", "", base_uri).partition("@")[0]
     # "auto" would ask the hub for the base model's vocabulary; it never changes here.
-    adapted.model.save_pretrained(str(folder), save_embedding_layers=False)
+    model.save_pretrained(str(folder), save_embedding_layers=False, state_dict=state)
     # peft adds a README that has nothing but blanks to fill in.
     (folder / "README.md").unlink(missing_ok=True)
 

@@ -26,3 +26,12 @@ def default_learning_rate(width: int) -> float:
     """LoRA's rate by the width of the backbone: 5e-4 at 576, 2e-4 at 2560, a power law between and beyond."""
     exponent = math.log(5e-4 / 2e-4) / math.log(2560 / 576)
     return min(1e-3, max(5e-5, 5e-4 * float((576 / width) ** exponent)))
+
+
+def default_rates(
+    width: int, *, full: bool, learning_rate: float | None, head_learning_rate: float | None
+) -> tuple[float, float]:
+    """The rates of the body and of the head, with the defaults filled in: Full takes a tenth, but not for its head."""
+    lora = default_learning_rate(width)
+    rate = learning_rate or (lora / 10 if full else lora)
+    return rate, head_learning_rate or 2 * (lora if full else rate)
