@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +17,11 @@ from transformers import PreTrainedTokenizerBase
 
 from classifier_artifacts.fetch import resolve
 from classifier_trainer.compute import Compute
-from classifier_trainer.config import RunConfig
+from classifier_trainer.config import Columns, RunConfig, Source
 from classifier_trainer.data.batches import stratified_sample
 from classifier_trainer.data.load import load_dataset
 from classifier_trainer.data.rows import Dataset
+from classifier_trainer.data.source import DataFiles
 from classifier_trainer.errors import UserError
 from classifier_trainer.model import closed_form, template_search
 from classifier_trainer.model.features import head_inputs, pools_last_token
@@ -71,14 +75,9 @@ class Prepared:
 def read_data(config: RunConfig, tracker: Tracker) -> Dataset:
     """Reads, checks and splits the rows."""
     tracker.phase("Preparing", "reading the data")
-    train, test = config.train_dataset, config.test_dataset
-    train_path = resolve(train.address, config.mounts, what=_field("trainDataset", train.uri))
-    aside: tuple[Path, str] | float | None = None
-    if test is not None and test.split is not None:
-        aside = test.split
-    elif test is not None and test.address is not None:
-        aside = resolve(test.address, config.mounts, what=_field("testDataset", test.uri)), test.address
-    dataset = load_dataset((train_path, train.address), aside, config.task_type, config.hyperparameters.seed)
+    scratch = Path(tempfile.mkdtemp(prefix="classifier-data-"))
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    dataset = load_dataset(config, lambda source, field: _files(config, source, field), scratch)
     test_rows = len(dataset.test) if dataset.test else 0
     tracker.dataset(dataset.task, dataset.labels, len(dataset.train), test_rows)
     tracker.say(f"{dataset.reason}; {len(dataset.train)} training rows, {test_rows} test rows")
@@ -251,8 +250,10 @@ def _holds(tokenizer: PreTrainedTokenizerBase) -> bool:
     return True
 
 
-def _tokenize(tokenizer: PreTrainedTokenizerBase, prompts: list[str], max_length: int) -> Ids:
-    ids: Ids = tokenizer(prompts, truncation=True, max_length=max_length)["input_ids"]
+def _tokenize(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], max_length: int) -> Ids:
+    ids: Ids = []
+    for start in range(0, len(prompts), 4096):
+        ids += tokenizer(list(prompts[start : start + 4096]), truncation=True, max_length=max_length)["input_ids"]
     # A text of nothing, without a template, would be a row without a token.
     return [row or [int(tokenizer.pad_token_id)] for row in ids]
 
@@ -261,5 +262,8 @@ def _shown(template: str) -> str:
     return "none" if template == PROMPT else repr(template.replace(PROMPT, "…"))
 
 
-def _field(name: str, uri: str | None) -> str:
-    return f"{name}.uri" if uri is not None else f"{name}.configMap"
+def _files(config: RunConfig, source: Source, field: str) -> DataFiles:
+    address = source.address or ""
+    what = f"{field}.uri" if source.uri is not None else f"{field}.configMap"
+    path = resolve(address, config.mounts, what=what)
+    return DataFiles(field, address, [path], source.format, source.columns or Columns())

@@ -1,115 +1,57 @@
-"""Reads JSONL: a row is {"prompt": text, "completion": {label: 0 | 1, ...}}."""
+"""Reads the files of a source, whatever their form, into a table on disk."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from classifier_trainer.data.faults import Faults, shown
-from classifier_trainer.data.rows import Rows
+from classifier_trainer.data.completion import Completions
+from classifier_trainer.data.csv_rows import read_csv
+from classifier_trainer.data.faults import Faults
+from classifier_trainer.data.json_array import read_json
+from classifier_trainer.data.jsonl import read_jsonl
+from classifier_trainer.data.parquet import read_parquet
+from classifier_trainer.data.source import DataFiles, find_format, opened, packing
+from classifier_trainer.data.table import Table, TableWriter
 from classifier_trainer.errors import UserError
 
-_BOM = b"\xef\xbb\xbf"
+_READERS = {"JSONL": read_jsonl, "JSON": read_json, "CSV": read_csv}
 
 
-class _DuplicateError(ValueError):
-    """An object names a key twice."""
+def read_table(
+    files: DataFiles,
+    folder: Path,
+    *,
+    known: Sequence[str] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[Table, Faults]:
+    """Reads everything into `folder`, and collects the faults of all rows; `known` are the labels there may be.
 
-
-def read_jsonl(path: Path, field: str, uri: str) -> Rows:
-    """Reads the file at `path`; `field` and `uri` are what messages call it.
+    `progress` is told the number of rows after each file.
 
     Raises:
-        UserError: the file cannot be read, is empty, or has faults, all of them in one message.
+        UserError: a file that cannot be read at all, or nothing in any.
     """
-    rows = Rows(field, uri, [], [], [], [])
-    faults = Faults(field, uri)
-    empty: list[int] = []
-    try:
-        with path.open("rb") as stream:
-            for number, raw in enumerate(stream, start=1):
-                line = raw.removeprefix(_BOM) if number == 1 else raw
-                if line.strip():
-                    _row(line, number, rows, faults, empty)
-    except IsADirectoryError:
-        raise UserError(f"{field} '{uri}' is a folder: name the JSONL file in it.") from None
-    except OSError as error:
-        raise UserError(f"{field} '{uri}' cannot be read: {error.strerror}.") from error
-    faults.raise_any()
-    if not rows.prompts:
+    faults = Faults(files.name, files.uri)
+    with TableWriter(folder, Completions(known)) as writer:
+        number = 1
+        for path in files.paths:
+            faults.file = path.name if len(files.paths) > 1 else ""
+            form = find_format(path, files)
+            if form == "Parquet":
+                if packing(path) is not None:
+                    raise UserError(
+                        f"{files.where} is packed Parquet: it packs its columns itself, so unpack the file."
+                    )
+                number = read_parquet(path, files.columns, writer, faults, number)
+            else:
+                with opened(path, files) as stream:
+                    number = _READERS[form](stream, files.columns, writer, faults, number)
+            if progress is not None:
+                progress(number - 1)
+        table = writer.close(files.name, files.uri)
+    if not len(table) and not faults:
         raise UserError(
-            f'{field} \'{uri}\' is empty: write a row a line, {{"prompt": text, "completion": {{label: 0 or 1}}}}.'
+            f'{files.where} is empty: write a row a line, {{"prompt": text, "completion": {{label: 0 or 1}}}}.'
         )
-    if empty:
-        some = f"line {empty[0]}" + (f" and {len(empty) - 1} more" if len(empty) > 1 else "")
-        rows.warnings.append(f"{field}: {some} has an empty prompt")
-    return rows
-
-
-def _row(line: bytes, number: int, rows: Rows, faults: Faults, empty: list[int]) -> None:
-    line = line.rstrip(b"\r\n")
-    try:
-        # Only the bytes say where a character is broken, and surrogates must not pass as texts.
-        row = json.loads(line.decode("utf-8"), object_pairs_hook=_unique)
-    except UnicodeDecodeError as error:
-        return faults.add(number, f"is not UTF-8 (byte {error.start + 1}): save the file as UTF-8")
-    except _DuplicateError as error:
-        return faults.add(number, f"names {error} twice")
-    except json.JSONDecodeError as error:
-        return faults.add(number, f"is not JSON ({error.msg} at column {error.colno})")
-    except (ValueError, RecursionError):
-        return faults.add(number, "is not JSON that can be read (a number too long or nested too deep)")
-    if fault := _fault(row):
-        return faults.add(number, fault)
-    prompt: str = row["prompt"]
-    if not prompt.strip():
-        empty.append(number)
-    rows.lines.append(number)
-    rows.prompts.append(prompt)
-    rows.completions.append({label: int(value) for label, value in row["completion"].items()})
-    return None
-
-
-def _fault(row: Any) -> str | None:
-    """What is wrong with a parsed row; None if nothing is."""
-    if not isinstance(row, dict):
-        return 'is not an object: write {"prompt": …, "completion": …}'
-    if "prompt" not in row:
-        return "has no prompt"
-    if not isinstance(row["prompt"], str):
-        return "has a prompt that is not a text"
-    if not _encodable(row["prompt"]):
-        return "has a prompt with half a surrogate pair (\\ud800 to \\udfff): write the whole character"
-    if "completion" not in row:
-        return "has no completion"
-    completion = row["completion"]
-    if not isinstance(completion, dict):
-        return "has a completion that is not an object: write {label: 0 or 1}"
-    for label, value in completion.items():
-        if not label.strip() or not _encodable(label):
-            return "has a label without a name"
-        if isinstance(value, bool) or not isinstance(value, int | float) or value not in (0, 1):
-            return f"has the value {_value(value)} for label {shown(label)}: write 0 or 1"
-    return None
-
-
-def _value(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 40 else text[:39] + "…"
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [key for key, _ in pairs]
-        raise _DuplicateError(shown(next(name for name in names if names.count(name) > 1)))
-    return found
+    return table, faults

@@ -4,30 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from classifier_artifacts.classifier_json import Task
+from classifier_trainer.data.column import Column
+from classifier_trainer.data.texts import Texts
 
 Targets = npt.NDArray[np.int8]
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Rows of one file, in its order."""
+class Numbers(Sequence[int]):
+    """A column of whole numbers as a sequence, of which only what is asked for comes into memory."""
 
-    field: str
-    """The field of the configuration that names the file, for messages: `trainDataset`."""
-    uri: str
-    lines: list[int]
-    prompts: list[str]
-    completions: list[dict[str, int]]
-    warnings: list[str]
+    def __init__(self, column: Column) -> None:
+        self.column = column
 
     def __len__(self) -> int:
-        return len(self.prompts)
+        return len(self.column)
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[int]: ...
+    def __getitem__(self, index: int | slice) -> int | list[int]:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            return [int(value) for value in self.column.at(np.arange(start, stop, step))]
+        place = index + len(self) if index < 0 else index
+        if not 0 <= place < len(self):
+            raise IndexError(index)
+        return int(self.column.read(place, place + 1)[0])
 
 
 @dataclass(frozen=True)
@@ -47,11 +56,14 @@ class Split:
 
     def take(self, indices: Sequence[int]) -> Split:
         """The rows at `indices`, in that order; an index may stand there several times."""
-        return Split(
-            [self.prompts[index] for index in indices],
-            self.targets[list(indices)],
-            [self.lines[index] for index in indices],
+        places = np.asarray(indices, dtype=np.int64)
+        prompts = self.prompts.take(places) if isinstance(self.prompts, Texts) else [self.prompts[at] for at in places]
+        lines = (
+            self.lines.column.at(places).tolist()
+            if isinstance(self.lines, Numbers)
+            else [self.lines[at] for at in places]
         )
+        return Split(prompts, np.asarray(self.targets[places]), lines)
 
 
 @dataclass(frozen=True)

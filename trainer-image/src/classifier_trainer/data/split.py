@@ -1,62 +1,60 @@
-"""A stratified split for every kind of task, in which identical texts stay on one side."""
+"""Stratified draws for every kind of task: how many rows of each label set go where."""
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
-
-from classifier_trainer.data.rows import Split
+import numpy.typing as npt
 
 _REST = -1
+Counts = npt.NDArray[np.int64]
 
 
-def split_indices(rows: Split, share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Indices of the rows that stay and of those set aside, both ascending; about `share` of them are set aside.
+def apportion(members: Sequence[tuple[int, ...]], counts: Counts, share: float, seed: int) -> Counts:
+    """How many of the `counts[s]` rows of each label set are set aside, so that about `share` of each label's are.
 
-    Iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011): the rarest label first, each of its rows to the
-    side that still lacks most of it. A label with one row stays, one with two is on both sides. Rows of one text count
-    as one, and rows without a label as a label of their own, so Binary and Multiclass are the usual stratified split.
+    Iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011) over label-set counts: what is whole in a set's
+    share is decided by the set alone; of the row that is left over the rarest label decides first, for the side that
+    lacks most of it. A label with one row stays, one with two is on both sides. Rows without a label are a label of
+    their own, so that Binary and Multiclass are the usual stratified split.
     """
-    groups: dict[str, list[int]] = defaultdict(list)
-    for index, prompt in enumerate(rows.prompts):
-        groups[prompt].append(index)
-    members = list(groups.values())
-    labels = [_labels(rows, member) for member in members]
-    waiting: dict[int, set[int]] = defaultdict(set)
-    for group, found in enumerate(labels):
-        for label in found:
-            waiting[label].add(group)
-    wanted = {label: _wanted(len(found), share) for label, found in waiting.items()}
-    room = [(1 - share) * len(members), share * len(members)]
+    aside = np.floor(counts * share).astype(np.int64)
+    left = counts - aside - np.floor(counts - counts * share).astype(np.int64)
+    totals: dict[int, int] = defaultdict(int)
+    given: dict[int, int] = defaultdict(int)
+    kept: dict[int, int] = defaultdict(int)
+    waiting: dict[int, list[int]] = defaultdict(list)
+    for found in np.flatnonzero(counts).tolist():
+        for label in members[found] or (_REST,):
+            totals[label] += int(counts[found])
+            given[label] += int(aside[found])
+            kept[label] += int(counts[found] - aside[found] - left[found])
+            if left[found]:
+                waiting[label].append(found)
+    wanted = {label: _wanted(total, share, given[label], kept[label]) for label, total in totals.items()}
+    rows, gone = int(counts.sum()), int(aside.sum())
+    room = [(1 - share) * rows - (rows - gone - int(left.sum())), share * rows - gone]
     generator = random.Random(seed)  # noqa: S311  # no secret depends on it
-    side = [0] * len(members)
-    while waiting:
-        rarest = min(waiting, key=lambda label: (len(waiting[label]), label))
-        queue = sorted(waiting[rarest])
+    done: set[int] = set()
+    for label in sorted(waiting, key=lambda label: (totals[label], label)):
+        queue = [found for found in waiting[label] if found not in done]
         generator.shuffle(queue)
-        for group in queue:
-            chosen = _choose(wanted[rarest], room, generator)
-            side[group] = chosen
+        for found in queue:
+            done.add(found)
+            chosen = _choose(wanted[label], room, generator)
+            aside[found] += chosen
             room[chosen] -= 1
-            for label in labels[group]:
-                wanted[label][chosen] -= 1
-                waiting[label].discard(group)
-        waiting = {label: found for label, found in waiting.items() if found}
-    kept = sorted(index for group, member in enumerate(members) if side[group] == 0 for index in member)
-    aside = sorted(index for group, member in enumerate(members) if side[group] == 1 for index in member)
-    return kept, aside
+            for each in members[found] or (_REST,):
+                wanted[each][chosen] -= 1
+    return np.asarray(aside)
 
 
-def _labels(rows: Split, member: list[int]) -> list[int]:
-    found = np.flatnonzero(rows.targets[member].any(axis=0))
-    return [int(label) for label in found] or [_REST]
-
-
-def _wanted(count: int, share: float) -> list[float]:
+def _wanted(count: int, share: float, given: int, kept: int) -> list[float]:
     aside = 0.0 if count < 2 else min(max(count * share, 1.0), count - 1.0)
-    return [count - aside, aside]
+    return [count - aside - kept, aside - given]
 
 
 def _choose(wanted: list[float], room: list[float], generator: random.Random) -> int:
@@ -65,3 +63,35 @@ def _choose(wanted: list[float], room: list[float], generator: random.Random) ->
     if room[0] != room[1]:
         return int(room[1] > room[0])
     return generator.randrange(2)
+
+
+def allocate(counts: Counts, size: int, *, each: bool, seed: int) -> Counts:
+    """`size` of all rows in the balance of their label sets; with `each` one of every set first, as far as it goes."""
+    if counts.sum() <= size:
+        return np.asarray(counts.copy())
+    quota = counts * (size / counts.sum())
+    result = np.floor(quota).astype(np.int64)
+    if each and (counts > 0).sum() <= size:
+        result = np.maximum(result, counts > 0)
+        while result.sum() > size:
+            result[result.argmax()] -= 1
+    # The largest remainders take what is missing; equal ones by chance.
+    remainders = np.where(counts > result, quota - result, -np.inf)
+    order = np.lexsort((np.random.default_rng(seed).random(len(counts)), -remainders))
+    result[order[: size - int(result.sum())]] += 1
+    return np.asarray(result)
+
+
+def validation_share(rows: int) -> float:
+    """A tenth of the training rows, but at least 100 and at most 5,000 of them; 0 where they are too few to do without.
+
+    `rows` are the training rows without those of the test.
+    """
+    if rows < MIN_ROWS:
+        return 0.0
+    return min(max(0.1 * rows, MIN_VALIDATION), MAX_VALIDATION) / rows
+
+
+MIN_ROWS = 500
+MIN_VALIDATION = 100
+MAX_VALIDATION = 5000

@@ -1,25 +1,24 @@
-"""Which task the rows pose, and their targets for it."""
+"""Which task the rows pose."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from classifier_artifacts.classifier_json import Task
 from classifier_trainer.data.faults import Faults, shown
-from classifier_trainer.data.rows import Rows, Split
+from classifier_trainer.data.table import Table
 from classifier_trainer.errors import UserError
 
-_FEW_ROWS = 20
+FEW_ROWS = 20
 _NAMED = 5
 
 
-def find_task(
-    rows: Rows, declared: Literal["Auto", "Binary", "Multiclass", "Multilabel"]
-) -> tuple[Task, str, list[str]]:
-    """The task, the sentence that says why, and the labels in the order of their first appearance.
+def find_task(table: Table, declared: Literal["Auto", "Binary", "Multiclass", "Multilabel"]) -> tuple[Task, str]:
+    """The task, and the sentence that says why.
 
     One label overall is Binary, several with exactly one 1 in every row are Multiclass, all else is Multilabel. A
     label that a row leaves out counts as 0.
@@ -27,8 +26,7 @@ def find_task(
     Raises:
         UserError: no label at all, or the declared task is not what the rows show.
     """
-    labels = list(dict.fromkeys(label for completion in rows.completions for label in completion))
-    where = f"{rows.field} '{rows.uri}'"
+    labels, where = table.labels, table.where
     if not labels:
         raise UserError(f"{where} has no label in any completion: write {{label: 0 or 1}}.")
     if declared == "Binary" and len(labels) > 1:
@@ -41,84 +39,73 @@ def find_task(
             f"taskType Multiclass needs several labels, but {where} has only {shown(labels[0])}: write Binary."
         )
     if declared != "Auto":
-        return declared, f"{declared}, as taskType says", labels
+        return declared, f"{declared}, as taskType says"
     if len(labels) == 1:
-        return "Binary", f"Binary, since {shown(labels[0])} is the only label", labels
-    odd = [line for line, completion in zip(rows.lines, rows.completions, strict=True) if sum(completion.values()) != 1]
+        return "Binary", f"Binary, since {shown(labels[0])} is the only label"
+    odd, first = 0, ""
+    for rows, counts, _ in _odd_rows(table):
+        if not odd:
+            line = int(table.lines.at(rows[:1])[0])
+            first = f"first line {line}, with {int(counts[0])}"
+        odd += len(rows)
     if not odd:
-        return "Multiclass", f"Multiclass, since each row has exactly one of the {len(labels)} labels", labels
-    ones = sum(rows.completions[rows.lines.index(odd[0])].values())
-    return (
-        "Multilabel",
-        f"Multilabel, since {len(odd)} rows (first line {odd[0]}, with {ones}) do not have exactly one label",
-        labels,
-    )
+        return "Multiclass", f"Multiclass, since each row has exactly one of the {len(labels)} labels"
+    return "Multilabel", f"Multilabel, since {odd} rows ({first}) do not have exactly one label"
 
 
-def to_split(rows: Rows, task: Task, labels: list[str], *, known: bool) -> Split:
-    """Texts and targets; `known` when `labels` came from another set, which these rows must agree with.
-
-    Raises:
-        UserError: rows with another number of labels than Multiclass has, or with labels that training does not know.
-    """
-    faults = Faults(rows.field, rows.uri)
-    column = {label: index for index, label in enumerate(labels)}
-    targets = np.zeros((len(rows), len(labels)), dtype=np.int8)
-    for index, (line, completion) in enumerate(zip(rows.lines, rows.completions, strict=True)):
-        if known and (unknown := [label for label in completion if label not in column]):
-            faults.add(line, f"has the label {shown(unknown[0])}, which the training set does not know")
-            continue
-        ones = [label for label, value in completion.items() if value]
-        if task == "Multiclass" and len(ones) != 1:
-            found = f"{len(ones)} labels at 1 ({_names(ones)})" if ones else "no label at 1"
+def add_multiclass_faults(table: Table, faults: Faults) -> None:
+    """Adds a fault for each row with another number of labels than one."""
+    for rows, counts, ones in _odd_rows(table):
+        lines = table.lines.at(rows)
+        for line, count, columns in zip(lines.tolist(), counts.tolist(), ones, strict=True):
+            names = _names([table.labels[column] for column in columns.tolist()])
+            found = f"{count} labels at 1 ({names})" if count else "no label at 1"
             faults.add(
                 line, f"has {found}, but Multiclass needs exactly one: mend the row, or write taskType Multilabel"
             )
-            continue
-        for label in ones:
-            targets[index, column[label]] = 1
-    faults.raise_any()
-    return Split(rows.prompts, targets, rows.lines)
 
 
-def check_classes(split: Split, task: Task, labels: list[str], where: str) -> list[str]:
-    """Warnings about rare labels of the training rows.
+def _odd_rows(
+    table: Table,
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], list[npt.NDArray[np.int32]]]]:
+    for start, counts, ones in table.label_chunks():
+        odd = np.flatnonzero(counts != 1)
+        if len(odd):
+            ends = np.cumsum(counts, dtype=np.int64)[odd]
+            parts = [ones[end - count : end] for end, count in zip(ends, counts[odd], strict=True)]
+            yield odd + start, counts[odd], parts
+
+
+def check_classes(counts: npt.NDArray[np.int64], rows: int, task: Task, labels: list[str], where: str) -> None:
+    """Looks whether there is anything to learn, from how many of the rows have each label.
 
     Raises:
-        UserError: all rows are of one class, so that there is nothing to learn.
+        UserError: all rows are of one class.
     """
-    counts = split.targets.sum(axis=0)
     if task == "Multiclass":
         present = [label for label, count in zip(labels, counts, strict=True) if count]
         if len(present) == 1:
             raise UserError(f"{where} has only one class, {shown(present[0])}: add rows of another.")
-    elif not any(0 < count < len(split) for count in counts):
+    elif not any(0 < count < rows for count in counts):
         value = 1 if counts[0] else 0
         others = "" if len(labels) == 1 else " and so on for every label"
         raise UserError(
             f"{where} has only one class, {shown(labels[0])} is {value} in every row{others}: "
             f"add rows with {1 - value}."
         )
-    return _rare(split, task, labels)
 
 
-def _rare(split: Split, task: Task, labels: list[str]) -> list[str]:
-    counts = dict(zip(labels, split.targets.sum(axis=0).tolist(), strict=True))
+def rare(counts: npt.NDArray[np.int64], rows: int, task: Task, labels: list[str]) -> str:
+    """A warning about labels with few training rows, or nothing."""
+    found = dict(zip(labels, counts.tolist(), strict=True))
     if task == "Binary":
-        counts[f"not {labels[0]}"] = len(split) - counts[labels[0]]
-    few = {label: count for label, count in counts.items() if count < _FEW_ROWS}
+        found[f"not {labels[0]}"] = rows - found[labels[0]]
+    few = {label: count for label, count in found.items() if count < FEW_ROWS}
     if not few:
-        return []
+        return ""
     parts = [f"{label} ({count})" for label, count in sorted(few.items(), key=lambda item: item[1])[:_NAMED]]
     more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
-    return [f"fewer than {_FEW_ROWS} training rows have {', '.join(parts)}{more}"]
-
-
-def overlap(train: Split, test: Split) -> list[str]:
-    """A warning if texts stand in both sets, which makes the scores look better than they are."""
-    known = Counter(train.prompts)
-    both = sum(prompt in known for prompt in test.prompts)
-    return [f"{both} of {len(test)} test rows stand in the training set as well"] if both else []
+    return f"fewer than {FEW_ROWS} training rows have {', '.join(parts)}{more}"
 
 
 def _names(labels: list[str]) -> str:
