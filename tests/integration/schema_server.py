@@ -176,7 +176,7 @@ def schema_server(kubeconfig: Path) -> Iterator[SchemaServer]:
 def _wait_until_established(api: httpx.Client, name: str) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        found = _read(api.get(f"{_CRDS}/{name}")).get("status", {}).get("conditions", [])
+        found = _read(api.get(f"{_CRDS}/{name}")).get("status", {}).get("conditions") or []
         conditions = {condition["type"]: condition for condition in found}
         assert "NonStructuralSchema" not in conditions, conditions["NonStructuralSchema"]["message"]
         if conditions.get("Established", {}).get("status") == "True":

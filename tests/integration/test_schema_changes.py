@@ -20,8 +20,14 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "taskType": ("Binary", "Multilabel"),
     "trainDataset": ({"uri": "pvc://a/b"}, {"configMap": {"name": "a", "key": "b"}}),
     "testDataset": ({"split": 0.2}, {"split": 0.3}),
+    "validation": ({"split": 0.1}, {"split": 0}),
+    "rebalance": ({"shares": {"a": 0.5, "b": 0.5}}, {"shares": {"a": 0.25, "b": 0.75}}),
     "hyperparameters": ({"lora": {"rank": 4}}, {"lora": {"rank": 4, "alpha": 8}}),
+    "testFunctions": ([{"builtin": "LabelMatch"}], [{"builtin": "LabelMatch"}, {"builtin": "SampleMatchCombined"}]),
     "output": ({"claim": {"size": "1Gi"}}, {"claim": {"size": "2Gi"}}),
+    "checkpoints": ({"keep": "All"}, {"keep": "All", "format": "Merged"}),
+    "report": ({"rows": True}, {"rows": False}),
+    "nodes": (1, 2),
     "resources": ({"limits": {"cpu": 1}}, {"limits": {"cpu": 2}}),
     "suspend": (False, True),
     "backoffLimit": (1, 2),
@@ -33,16 +39,21 @@ VALUES: dict[str, tuple[Any, Any]] = {
 REQUIRED = ("baseModel", "trainDataset")
 
 
+# What another field needs beside it.
+BESIDE: dict[str, dict[str, Any]] = {"nodes": {"output": {"uri": "s3://models/news"}}}
+
+
 def job(**spec: Any) -> dict[str, Any]:
     return {**LEAST_JOB, **spec}
 
 
 def changes(field: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     first, second = VALUES[field]
-    changed = (job(**{field: first}), job(**{field: second}))
+    least = job(**BESIDE.get(field, {}))
+    changed = (least | {field: first}, least | {field: second})
     if field in REQUIRED:
         return [changed]
-    return [changed, (LEAST_JOB, changed[0]), (changed[0], LEAST_JOB)]
+    return [changed, (least, changed[0]), (changed[0], least)]
 
 
 def test_every_field_is_tried() -> None:
@@ -75,6 +86,8 @@ spec:
   baseModel: {{uri: pvc://models/smollm2}}
   trainDataset: {{uri: pvc://data/train.jsonl}}
   testDataset: {{split: 0.3}}
+  validation: {{split: 0.1}}
+  rebalance: {{shares: {{a: 0.30, b: 0.7, c: 0}}}}
   hyperparameters: {{learningRate: 2e-4, headLearningRate: 0.001, maxGradNorm: 1.0, weightDecay: 0, warmupRatio: 0.30}}
 """
 
@@ -88,6 +101,7 @@ def test_numbers_applied_twice_give_no_difference(schema: SchemaServer) -> None:
     again = schema.get(JOBS, "numbers")
     assert again["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
     assert again["spec"]["testDataset"] == {"split": 0.3}
+    assert again["spec"]["rebalance"] == {"shares": {"a": 0.3, "b": 0.7, "c": 0}}
     assert again["spec"]["hyperparameters"] == {
         "learningRate": 2e-4,
         "headLearningRate": 0.001,
@@ -119,6 +133,7 @@ def test_columns_of_a_training_job(schema: SchemaServer) -> None:
         "message": "epoch 2 of 3, loss 0.214",
         "attempt": 1,
         "score": "0.9125",
+        "baseModel": {"display": "earlier/epoch-3", "uri": "pvc://earlier-output/model"},
         "progress": {"display": "63%", "eta": "1m14s", "loss": 0.214},
     }
     schema.set_status(JOBS, name, status)
@@ -141,7 +156,7 @@ def test_columns_of_a_training_job(schema: SchemaServer) -> None:
         "Loss": 0.214,
         "Score": "0.9125",
         "ETA": "1m14s",
-        "Base Model": "pvc://models/smollm2",
+        "Base Model": "earlier/epoch-3",
         "Attempt": 1,
         "Message": "epoch 2 of 3, loss 0.214",
     }

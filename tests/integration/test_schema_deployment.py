@@ -42,11 +42,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no such checkpoint": (
         {"model": {"uri": None, "checkpoint": {"trainingJobName": "news", "name": "newest"}}},
-        "model.checkpoint.name must be best, last, or epoch-N",
+        "checkpoint.name must be best, last, or epoch-N",
     ),
     "epoch 0": (
         {"model": {"uri": None, "checkpoint": {"trainingJobName": "news", "name": "epoch-0"}}},
-        "model.checkpoint.name must be best, last, or epoch-N",
+        "checkpoint.name must be best, last, or epoch-N",
     ),
     "too short a timeout": ({"startupTimeout": "1s"}, "startupTimeout must be between 10s and 24h"),
     "too long a timeout": ({"startupTimeout": "25h"}, "startupTimeout must be between 10s and 24h"),
