@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, Protocol, overload
+
+from classifier_trainer.progress.work import SECONDS, Kind, Work
 
 Phase = Literal["Preparing", "Training", "Testing", "Succeeded", "Failed"]
 
 _VERSION = "v1alpha1"
 _MAX_LABELS = 100
 _MAX_WARNINGS = 20
+_SHOW_LEFT_AFTER = 2.0
+"""Percent before which the time left is a mere guess."""
 
 
 class Listener(Protocol):
@@ -28,7 +33,11 @@ class Listener(Protocol):
 
 
 class Tracker:
-    """Counts work in forward-token units over all phases, so that one percentage covers the run and only rises."""
+    """Counts the work of all phases, so that one percentage covers the run and only rises.
+
+    The time between two calls of `advance` belongs to the later one; what passes before a call of `phase` belongs to
+    no kind of work, so that loading a model does not slow the training that follows it.
+    """
 
     def __init__(self, listener: Listener | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._lock = threading.Lock()
@@ -36,10 +45,9 @@ class Tracker:
         self._clock = clock
         self._phase: Phase = "Preparing"
         self._message = "starting"
-        self._total = 0.0
-        self._done = 0.0
-        self._percent = 0
-        self._began: float | None = None
+        self._work = Work()
+        self._mark = clock()
+        self._timed = 0.0
         self._training: dict[str, Any] = {}
         self._dataset: dict[str, Any] | None = None
         self._warnings: list[str] = []
@@ -50,8 +58,7 @@ class Tracker:
         """Enters a phase; the message is one line."""
         with self._lock:
             self._phase, self._message = phase, message
-            if phase == "Succeeded":
-                self._percent = 100
+            self._mark = self._clock()
         self._tell(message)
 
     def say(self, text: str) -> None:
@@ -64,7 +71,9 @@ class Tracker:
             self._warnings.append(text)
         self._tell(f"warning: {text}")
 
-    def dataset(self, task: str, labels: Sequence[str], train_rows: int, test_rows: int) -> None:
+    def dataset(
+        self, task: str, labels: Sequence[str], train_rows: int, test_rows: int, validation_rows: int = 0
+    ) -> None:
         """What the data turned out to be."""
         with self._lock:
             self._dataset = {
@@ -72,24 +81,50 @@ class Tracker:
                 "labels": list(labels[:_MAX_LABELS]),
                 "labelCount": len(labels),
                 "trainRows": train_rows,
+                "validationRows": validation_rows,
                 "testRows": test_rows,
             }
 
-    def plan(self, units: float) -> None:
-        """The work of the whole run, now that it is known."""
-        with self._lock:
-            self._total = max(units, 1.0)
-            self._began = self._clock()
+    def plan(self, units: float | Mapping[Kind, float]) -> None:
+        """The work of the whole run by kind (see `Kind` for the units), now that it is known.
 
-    def advance(self, units: float) -> None:
-        """Work that was done."""
+        A later call replaces the kinds it names, which may raise the time left and never lowers the percentage.
+        """
         with self._lock:
-            self._done = min(self._done + units, self._total)
-            if self._total:
-                # 100 is for the end alone.
-                self._percent = max(self._percent, min(99, int(100 * self._done / self._total)))
+            self._work.plan(units if isinstance(units, Mapping) else {"work": units})
+            self._mark = self._clock()
+
+    @overload
+    def advance(self, kind: Kind, units: float, /) -> None: ...
+    @overload
+    def advance(self, units: float, /) -> None: ...
+    def advance(self, kind: Kind | float, units: float | None = None, /) -> None:
+        """Work that was done since the last call."""
+        with self._lock:
+            now = self._clock()
+            if isinstance(kind, str):
+                self._work.advance(kind, units or 0.0, now - self._mark)
+            else:
+                self._work.advance("work", kind, now - self._mark)
+            self._mark = now
             document = self._document()
         self._move(document)
+
+    def advancing(self, kind: Kind) -> Callable[[float], None]:
+        """`advance` for work of one kind, for those who know only their units."""
+        return lambda units: self.advance(kind, units)
+
+    @contextmanager
+    def timed(self, kind: Kind) -> Iterator[None]:
+        """The block is all that is planned in seconds, or a checkpoint's share of `functions` or `writing`."""
+        with self._lock:
+            units = self._work.rest(kind) if kind in SECONDS else 1.0
+            self._mark, self._timed = self._clock(), self._work.seconds_of(kind, units)
+        try:
+            yield
+        finally:
+            self._timed = 0.0
+        self.advance(kind, units)
 
     def trained(self, message: str, **values: float) -> None:
         """After an update: epoch, epochs, step, steps, loss, samplesPerSecond, tokensPerSecond."""
@@ -114,6 +149,24 @@ class Tracker:
                 k: v for k, v in document.get("progress", {}).items() if k not in ("percent", "secondsLeft")
             }
 
+    def state(self) -> dict[str, Any]:
+        """JSON for `resume`, to be saved with the state of the training."""
+        with self._lock:
+            return {
+                "work": self._work.state(),
+                "training": dict(self._training),
+                "checkpoints": list(self._checkpoints),
+                "best": self._best,
+            }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Goes on from `state` of an earlier process; `plan` is still told the work of the whole run."""
+        with self._lock:
+            self._work.resume(state.get("work", {}))
+            self._training = dict(state.get("training", {}))
+            self._checkpoints = list(state.get("checkpoints", []))
+            self._best = state.get("best")
+
     def close(self) -> None:
         """Ends the display."""
         if self._listener is not None:
@@ -125,7 +178,9 @@ class Tracker:
             return self._document()
 
     def _document(self) -> dict[str, Any]:
-        progress: dict[str, Any] = {"percent": self._percent, **self._training}
+        # 100 is for the end alone.
+        percent = 100 if self._phase == "Succeeded" else min(99, int(self._work.percent))
+        progress: dict[str, Any] = {"percent": percent, **self._training}
         left = self._seconds_left()
         if left is not None:
             progress["secondsLeft"] = left
@@ -145,10 +200,10 @@ class Tracker:
     def _seconds_left(self) -> int | None:
         if self._phase in ("Succeeded", "Failed"):
             return 0 if self._phase == "Succeeded" else None
-        if self._began is None or self._done < 0.02 * self._total:
+        left = self._work.seconds_left()
+        if left is None or not self._work.planned or self._work.percent < _SHOW_LEFT_AFTER:
             return None
-        elapsed = self._clock() - self._began
-        return max(1, round(elapsed * (self._total - self._done) / self._done))
+        return max(1, round(left - min(self._timed, self._clock() - self._mark)))
 
     def _tell(self, text: str) -> None:
         if self._listener is not None:
