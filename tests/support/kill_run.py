@@ -16,7 +16,7 @@ from support.fake_kubelet import Ending, FakeKubelet, running, words
 from support.operator_process import OperatorProcess
 
 LEASE_SECONDS = 3.0
-_CHECKPOINTS = [{"name": "epoch-1", "step": 5, "metrics": {"accuracy": "0.9100"}}]
+_CHECKPOINTS = [{"name": "epoch-1", "step": 5, "path": "checkpoints/epoch-1", "metrics": {"accuracy": "0.9100"}}]
 _DONE = words("Succeeded", "accuracy 0.91", best="epoch-1", checkpoints=_CHECKPOINTS)
 _WRONG = words("Failed", "trainDataset.uri: line 3 is not JSON")
 

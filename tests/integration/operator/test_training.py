@@ -30,7 +30,10 @@ DONE = words(
     "accuracy 0.91",
     best="epoch-2",
     dataset={"taskType": "Multiclass", "labels": ["earn", "acq"], "labelCount": 2, "trainRows": 8, "testRows": 2},
-    checkpoints=[{"name": f"epoch-{n}", "step": n, "metrics": {"accuracy": f"0.{n}"}} for n in (1, 2)],
+    checkpoints=[
+        {"name": f"epoch-{n}", "step": n, "path": f"checkpoints/epoch-{n}", "metrics": {"accuracy": f"0.{n}"}}
+        for n in (1, 2)
+    ],
 )
 
 

@@ -24,7 +24,10 @@ DONE = words(
     "macro-F1 0.9",
     best="epoch-1",
     dataset={"taskType": "Multiclass", "trainRows": 8, "validationRows": 1, "testRows": 2},
-    checkpoints=[{"name": f"epoch-{n}", "step": n, "metrics": {"macroF1": f"0.{n}"}} for n in (1, 2)],
+    checkpoints=[
+        {"name": f"epoch-{n}", "step": n, "path": f"checkpoints/epoch-{n}", "metrics": {"macroF1": f"0.{n}"}}
+        for n in (1, 2)
+    ],
 )
 BROKEN = words("Failed", "trainDataset.uri: line 3 is not JSON")
 

@@ -16,15 +16,30 @@ STATUS = {
     "phase": "Succeeded",
     "conditions": [condition("Complete", True)],
     "best": "epoch-1",
-    "checkpoints": [{"name": "epoch-1", "step": 1}, {"name": "epoch-2", "step": 2}],
 }
+
+
+def checkpoints(output: str, *kept: str) -> list[dict[str, Any]]:
+    """Two checkpoints of a run, of which those that are kept have an address."""
+    names = ("epoch-1", "epoch-2")
+    return [
+        {"name": name, "step": step, **({"uri": f"{output}/checkpoints/{name}"} if name in kept else {})}
+        for step, name in enumerate(names, 1)
+    ]
+
+
 KNOWN = {"model": {"display": "r8/epoch-2", "uri": "s3://models/r8/checkpoints/epoch-2", "checkpoint": "epoch-2"}}
 
 
 def served(
-    model: dict[str, Any] = LAST, status: dict[str, Any] | None = None, config: ServeConfig | None = None, **spec: Any
+    model: dict[str, Any] = LAST,
+    status: dict[str, Any] | None = None,
+    config: ServeConfig | None = None,
+    kept: tuple[str, ...] = ("epoch-1", "epoch-2"),
+    **spec: Any,
 ) -> Resolved | Problem:
-    job = training_job("r8", status=STATUS, **spec) if spec else None
+    there = checkpoints((spec.get("output") or {}).get("uri", "pvc://r8-output").rstrip("/"), *kept)
+    job = training_job("r8", status=STATUS | {"checkpoints": there}, **spec) if spec else None
     made = deployment(model=model, status=status)
     return resolve(DeploymentObserved(deployment=made, now=NOW, training_job=job, served=config))
 
@@ -62,3 +77,15 @@ def test_an_adapter_whose_base_model_nobody_knows() -> None:
     problem = served(status=KNOWN)
     assert isinstance(problem, Problem)
     assert problem.message.startswith("ClassifierTrainingJob r8, which names the base model of r8/epoch-2, is gone")
+
+
+@pytest.mark.parametrize(
+    ("kept", "choices"),
+    [(("epoch-1",), "best, epoch-1"), (("epoch-2",), "best, last, epoch-2"), ((), "best")],
+)
+def test_a_checkpoint_that_was_not_kept(kept: tuple[str, ...], choices: str) -> None:
+    missing = "epoch-2" if "epoch-2" not in kept else "epoch-1"
+    model = {"checkpoint": {"trainingJobName": "r8", "name": missing}}
+    problem = served(model, kept=kept, checkpoints={"keep": "Best"})
+    assert isinstance(problem, Problem)
+    assert problem.message == f"ClassifierTrainingJob r8 has no checkpoint {missing}: write one of {choices}"

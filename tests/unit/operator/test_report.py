@@ -66,12 +66,20 @@ def test_lists_are_cut() -> None:
 
 
 def test_of_many_checkpoints_the_newest_and_the_best_stay() -> None:
-    reported = [ReportedCheckpoint(name=f"epoch-{n}", step=n) for n in range(1, 80)]
+    reported = [ReportedCheckpoint(name=f"epoch-{n}", step=n, path=f"checkpoints/epoch-{n}") for n in range(1, 80)]
     kept = checkpoints_status(reported, None, best="epoch-3", output_uri="pvc://o/p")
     assert kept is not None
     assert len(kept) == 50
     assert (kept[0].name, kept[0].uri) == ("epoch-3", "pvc://o/p/checkpoints/epoch-3")
     assert [each.name for each in kept[1:]] == [f"epoch-{n}" for n in range(31, 80)]
+
+
+def test_a_deleted_checkpoint_keeps_its_metrics_and_has_no_address() -> None:
+    before = [Checkpoint(name="epoch-1", step=1, uri="pvc://o/checkpoints/epoch-1", metrics={"macroF1": "0.8"})]
+    reported = ReportedCheckpoint(name="epoch-1", step=1, metrics={"macroF1": "0.8"})
+    assert checkpoints_status([reported], before, best=None, output_uri="pvc://o") == [
+        Checkpoint(name="epoch-1", step=1, metrics={"macroF1": "0.8"})
+    ]
 
 
 @pytest.mark.parametrize(

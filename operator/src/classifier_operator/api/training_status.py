@@ -82,7 +82,7 @@ class Checkpoint(Model):
     step: int | None = Field(default=None, ge=0)
     """Updates made until then."""
     uri: str | None = Field(default=None, max_length=2048)
-    """Where it is."""
+    """Where it is; absent once it is deleted again, as checkpoints.keep says."""
     metrics: dict[str, Annotated[str, Field(max_length=64)]] | None = Field(default=None, max_length=64)
     """Test results by name, e.g. accuracy: \"0.9125\"."""
 

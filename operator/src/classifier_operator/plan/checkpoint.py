@@ -39,24 +39,24 @@ def find_checkpoint(job: ClassifierTrainingJob, reference: CheckpointReference) 
     status, name, wanted = job.status, job.metadata.name, reference.name
     succeeded = conditions.holds(status.conditions, "Complete")
     failed = conditions.holds(status.conditions, "Failed")
-    found = {each.name: each for each in status.checkpoints or ()}
+    # One without an address was deleted again, as checkpoints.keep says.
+    found = {each.name: each.uri for each in status.checkpoints or () if each.uri}
     root = output_uri(job)
     if wanted == BEST and succeeded:
         return Found(name, status.best or newest(job) or BEST, f"{root}/model")
     # Where only some are kept, one that is there while the job runs may be gone when it is wanted.
     settled = succeeded or failed or keeps_all(job)
     chosen = newest(job) if wanted == LAST and (succeeded or failed) else wanted
-    clipped = len(found) >= MAX_CHECKPOINTS and succeeded and wanted.startswith("epoch-")
+    clipped = len(found) >= MAX_CHECKPOINTS and keeps_all(job) and succeeded and wanted.startswith("epoch-")
     if chosen is not None and settled and (chosen in found or clipped):
-        uri = (found[chosen].uri if chosen in found else None) or f"{root}/checkpoints/{chosen}"
-        return Found(name, chosen, uri, adapter_base(job))
+        return Found(name, chosen, found.get(chosen) or f"{root}/checkpoints/{chosen}", adapter_base(job))
     if failed:
         return Problem(
             "TrainingJobFailed",
             f"ClassifierTrainingJob {name} failed, so it has no checkpoint {wanted}: {status.message}",
         )
     if succeeded:
-        names = ", ".join(["best", "last", *found])
+        names = ", ".join([BEST, *([LAST] if newest(job) in found else []), *found])
         return Problem(
             "CheckpointNotFound", f"ClassifierTrainingJob {name} has no checkpoint {wanted}: write one of {names}"
         )

@@ -112,7 +112,7 @@ def checkpoints_status(
         found[each.name] = Checkpoint(
             name=each.name[:64],
             step=_count(each.step),
-            uri=f"{output_uri}/{each.path or f'checkpoints/{each.name}'}"[:2048],
+            uri=f"{output_uri}/{each.path}"[:2048] if each.path else None,
             metrics={name[:128]: value[:_METRIC_LENGTH] for name, value in sorted(each.metrics.items())[:MAX_METRICS]}
             or None,
         )

@@ -43,7 +43,7 @@ class ReportedDataset(Message):
 
 
 class ReportedCheckpoint(Message):
-    """A checkpoint; its path is relative to the output."""
+    """A checkpoint; its path is relative to the output, and absent once it is deleted again."""
 
     name: str
     step: int | None = None
