@@ -12,8 +12,16 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import (
     BertConfig,
     BertModel,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    GemmaConfig,
+    GemmaForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    ModernBertConfig,
+    ModernBertModel,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
@@ -23,7 +31,8 @@ from transformers import (
     RobertaModel,
 )
 
-Kind = Literal["qwen3", "llama", "bert", "roberta"]
+Kind = Literal["qwen3", "llama", "smollm2", "mistral", "gemma", "gemma3", "bert", "minilm", "modernbert", "roberta"]
+ENCODERS = ("bert", "minilm", "modernbert", "roberta")
 
 WIDTH = 32
 # The features of random weights differ so little that dropout would drown them.
@@ -131,6 +140,9 @@ def tiny_model(kind: Kind, seed: int = 0) -> PreTrainedModel:
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "max_position_embeddings": POSITIONS,
+        # With the usual .02 an encoder's features hardly move (a three hundredth of their size): its head's norm is
+        # 25,000, which makes 1e-4 of what fp32 rounds.
+        "initializer_range": 0.1,
     }
     match kind:
         case "qwen3":
@@ -138,11 +150,48 @@ def tiny_model(kind: Kind, seed: int = 0) -> PreTrainedModel:
             return Qwen3ForCausalLM(Qwen3Config(**shape, num_key_value_heads=2, head_dim=8, tie_word_embeddings=True))
         case "llama":
             return LlamaForCausalLM(LlamaConfig(**shape, num_key_value_heads=2, pad_token_id=3))
+        case "smollm2":
+            # A Llama whose embeddings are tied, with three heads to a key.
+            shape |= {"num_attention_heads": 3, "hidden_size": 36, "num_key_value_heads": 1, "head_dim": 12}
+            return LlamaForCausalLM(LlamaConfig(**shape, pad_token_id=3, tie_word_embeddings=True))
+        case "mistral":
+            return MistralForCausalLM(MistralConfig(**shape, num_key_value_heads=2, sliding_window=8, pad_token_id=3))
+        case "gemma":
+            return GemmaForCausalLM(GemmaConfig(**shape, num_key_value_heads=1, head_dim=8, pad_token_id=3))
+        case "gemma3":
+            # One layer sees a window only, the other everything.
+            layers = ["sliding_attention", "full_attention"]
+            config: Any = Gemma3TextConfig
+            gemma3: Any = Gemma3ForCausalLM
+            made = config(
+                **shape, num_key_value_heads=1, head_dim=8, pad_token_id=3, sliding_window=8, layer_types=layers
+            )
+            return _model(gemma3(made))
+        case "modernbert":
+            modern: Any = ModernBertConfig
+            model: Any = ModernBertModel
+            made = modern(
+                **shape,
+                pad_token_id=3,
+                cls_token_id=1,
+                sep_token_id=2,
+                bos_token_id=1,
+                eos_token_id=2,
+                local_attention=8,
+            )
+            return _model(model(made))
+        case "minilm":
+            return BertModel(BertConfig(**shape, **_NO_DROPOUT, pad_token_id=3))
         case "bert":
             # No pooler: what is new then lies in two places.
             return BertModel(BertConfig(**shape, **_NO_DROPOUT, pad_token_id=3), add_pooling_layer=False)
         case "roberta":
             return RobertaModel(RobertaConfig(**shape, **_NO_DROPOUT, pad_token_id=3), add_pooling_layer=False)
+
+
+def _model(made: object) -> PreTrainedModel:
+    assert isinstance(made, PreTrainedModel)
+    return made
 
 
 def tiny_folder(folder: Path, kind: Kind = "qwen3", *, dtype: torch.dtype = torch.float32, seed: int = 0) -> Path:
@@ -151,5 +200,5 @@ def tiny_folder(folder: Path, kind: Kind = "qwen3", *, dtype: torch.dtype = torc
     model.to(dtype)
     assert isinstance(model, PreTrainedModel)
     model.save_pretrained(folder)
-    tiny_tokenizer(bert=kind in ("bert", "roberta")).save_pretrained(folder)
+    tiny_tokenizer(bert=kind in ENCODERS).save_pretrained(folder)
     return folder

@@ -14,6 +14,7 @@ from classifier_trainer.model.template import (
     UnsupportedTokenizerError,
     added_tokens,
     save_tokenizer,
+    set_limits,
     with_template,
 )
 from support.tiny_models import tiny_tokenizer
@@ -93,6 +94,35 @@ def test_no_template_changes_nothing() -> None:
     assert ids(with_template(base, PROMPT), TEXT) == ids(base, TEXT)
 
 
+@pytest.mark.parametrize("kind", list(FRAMES))
+def test_template_of_an_earlier_run_is_replaced(tmp_path: Path, kind: str) -> None:
+    base = processor(kind, tiny_tokenizer())
+    save_tokenizer(with_template(base, "News: {prompt}\nTopic:"), tmp_path)
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    for template in ("{prompt} =>", PROMPT):
+        again = with_template(loaded, template)
+        assert ids(again, TEXT) == ids(with_template(base, template), TEXT)
+        assert ids(loaded, TEXT) != ids(again, TEXT)
+
+
+@pytest.mark.parametrize("side", ["Right", "Left"])
+@pytest.mark.parametrize("kind", ["byte level", "bert"])
+def test_limits_are_saved(tmp_path: Path, kind: str, side: Any) -> None:
+    """Every loader cuts a text to the length and from the side that it was trained with, and never the template."""
+    base = processor(kind, tiny_tokenizer())
+    made = with_template(base, "{prompt} =>")
+    set_limits(made, 20, side)
+    save_tokenizer(made, tmp_path)
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    assert (loaded.model_max_length, loaded.truncation_side) == (20, side.lower())
+    first, last = FRAMES[kind]
+    suffix, text = plain(base, " =>"), plain(base, LONG)
+    room = 20 - len(first + suffix + last)
+    kept = text[:room] if side == "Right" else text[-room:]
+    assert ids(loaded, LONG, truncation=True) == first + kept + suffix + last
+    assert ids(loaded, TEXT, truncation=True) == first + plain(base, TEXT) + suffix + last
+
+
 def test_class_that_builds_its_own_processor(tmp_path: Path) -> None:
     """Some classes drop a post-processor when they load; the folder then names the generic class."""
     from transformers import GPT2Tokenizer
@@ -112,6 +142,15 @@ def test_tokenizer_that_never_reads_back(tmp_path: Path, monkeypatch: pytest.Mon
     base = tiny_tokenizer()
     made = with_template(base, "{prompt} =>")
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda _folder: base)
+    with pytest.raises(UnsupportedTokenizerError, match="does not read back"):
+        save_tokenizer(made, tmp_path)
+
+
+def test_tokenizer_that_forgets_its_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = with_template(tiny_tokenizer(), "{prompt} =>")
+    set_limits(made, 20, "Left")
+    other = with_template(tiny_tokenizer(), "{prompt} =>")
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda _folder: other)
     with pytest.raises(UnsupportedTokenizerError, match="does not read back"):
         save_tokenizer(made, tmp_path)
 

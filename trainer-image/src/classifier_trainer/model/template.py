@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -18,6 +18,7 @@ from classifier_trainer.errors import UserError
 PROMPT = "{prompt}"
 _SHORT, _LONG = "A short text.", "one two three four five six seven eight nine ten " * 40
 _PROBE_LENGTH = 24
+_PREFIX, _SUFFIX = "template-prefix", "template-suffix"
 
 
 class UnsupportedTokenizerError(Exception):
@@ -27,25 +28,32 @@ class UnsupportedTokenizerError(Exception):
 def with_template(tokenizer: PreTrainedTokenizerBase, template: str) -> PreTrainedTokenizerBase:
     """A copy of the tokenizer that puts the template around every single text; pairs stay as they are.
 
+    A template that an earlier run put there is replaced.
+
     Raises:
         UnsupportedTokenizerError: its post-processor is of a kind that cannot be extended.
     """
     result = copy.deepcopy(tokenizer)
     prefix, _, suffix = template.partition(PROMPT)
-    if not prefix and not suffix:
-        return result
     backend = getattr(result, "backend_tokenizer", None)
+    content = json.loads(backend.to_str()) if isinstance(backend, Tokenizer) else {}
+    stripped = _without(content.get("post_processor"))
+    if not prefix and not suffix and stripped == content.get("post_processor"):
+        return result
     if not isinstance(backend, Tokenizer):
         raise UnsupportedTokenizerError("it is not a fast tokenizer")
-    content = json.loads(backend.to_str())
-    pieces = {
-        name: _piece(backend, name, text)
-        for name, text in (("template-prefix", prefix), ("template-suffix", suffix))
-        if text
-    }
-    content["post_processor"] = _extended(content.get("post_processor"), pieces)
+    pieces = {name: _piece(backend, name, text) for name, text in ((_PREFIX, prefix), (_SUFFIX, suffix)) if text}
+    content["post_processor"] = _extended(stripped, pieces) if pieces else stripped
     result._tokenizer = Tokenizer.from_str(json.dumps(content))
     return result
+
+
+def set_limits(tokenizer: PreTrainedTokenizerBase, max_length: int, side: Literal["Right", "Left"]) -> None:
+    """Makes the tokenizer cut texts to `max_length` tokens, from that side, wherever it is loaded; in place."""
+    tokenizer.model_max_length = max_length
+    tokenizer.truncation_side = side.lower()
+    # Only what it was made with is saved.
+    tokenizer.init_kwargs["truncation_side"] = side.lower()
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -83,6 +91,8 @@ def added_tokens(tokenizer: PreTrainedTokenizerBase) -> int:
 
 def _reads_back(tokenizer: PreTrainedTokenizerBase, folder: Path) -> bool:
     loaded = AutoTokenizer.from_pretrained(folder)
+    if loaded.model_max_length != tokenizer.model_max_length:
+        return False
     for text in (_SHORT, _LONG, ""):
         length = max(_PROBE_LENGTH, added_tokens(tokenizer) + 2)
         wanted = tokenizer(text, truncation=True, max_length=length)["input_ids"]
@@ -117,17 +127,28 @@ def _extended(processor: dict[str, Any] | None, pieces: dict[str, dict[str, Any]
     raise UnsupportedTokenizerError(f"its post-processor {kind} is not known here")
 
 
+def _without(processor: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The post-processor without a template of ours."""
+    if processor is not None and processor["type"] == "Sequence":
+        return {**processor, "processors": [_without(part) for part in processor["processors"]]}
+    if processor is None or processor["type"] != "TemplateProcessing":
+        return processor
+    single = [part for part in processor["single"] if part.get("SpecialToken", {}).get("id") not in (_PREFIX, _SUFFIX)]
+    tokens = {name: token for name, token in processor["special_tokens"].items() if name not in (_PREFIX, _SUFFIX)}
+    return {**processor, "single": single, "special_tokens": tokens}
+
+
 def _around(processor: dict[str, Any], pieces: dict[str, dict[str, Any]]) -> dict[str, Any]:
     single: list[dict[str, Any]] = []
     for part in processor["single"]:
         type_id = next(iter(part.values()))["type_id"]
         entry = {name: {"SpecialToken": {"id": name, "type_id": type_id}} for name in pieces}
         is_text = "Sequence" in part
-        if is_text and "template-prefix" in entry:
-            single.append(entry["template-prefix"])
+        if is_text and _PREFIX in entry:
+            single.append(entry[_PREFIX])
         single.append(part)
-        if is_text and "template-suffix" in entry:
-            single.append(entry["template-suffix"])
+        if is_text and _SUFFIX in entry:
+            single.append(entry[_SUFFIX])
     return {**processor, "single": single, "special_tokens": {**processor["special_tokens"], **pieces}}
 
 
