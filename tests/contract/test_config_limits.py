@@ -12,6 +12,7 @@ from classifier_operator.api import datasets, hyperparameters, output, reference
 from classifier_operator.api.structural import structural_schema
 from classifier_operator.wire.run_config import RunConfig
 from classifier_trainer import config as trainer
+from classifier_trainer.evaluate import scores, user_functions
 
 Schema = dict[str, Any]
 
@@ -164,3 +165,8 @@ def test_targets_of_lora_default_to_all_linear_layers() -> None:
     assert trainer.Lora().target_modules == "AllLinear"
     told = structural_schema(hyperparameters.Lora)["properties"]["targetModules"]["description"]
     assert "Default: every linear layer" in told
+
+
+def test_no_function_can_be_called_as_a_metric() -> None:
+    taken = {*user_functions.BUILTINS.values(), *scores.HEADLINE, *scores.BASELINE_HEADLINE}
+    assert set(training.METRICS) == taken

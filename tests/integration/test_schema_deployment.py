@@ -17,6 +17,8 @@ LEAST_DEPLOYMENT = LEAST[DEPLOYMENTS]
 ACCEPTED: dict[str, dict[str, Any]] = {
     "the least": {},
     "hub": {"model": {"uri": "hf://a/b@main", "secretName": "hf-token"}},
+    "object store": {"model": {"uri": "s3://models/news/model", "secretName": "store"}},
+    "web": {"model": {"uri": "https://models.example/news.tar.gz"}},
     "checkpoint": {"model": {"uri": None, "checkpoint": {"trainingJobName": "news"}}},
     "best": {"model": {"uri": None, "checkpoint": {"trainingJobName": "news", "name": "best"}}},
     "last": {"model": {"uri": None, "checkpoint": {"trainingJobName": "news", "name": "last"}}},
@@ -37,8 +39,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "model needs exactly one of checkpoint and uri",
     ),
     "model of another kind": (
-        {"model": {"uri": "https://example.com/a"}},
-        "model.uri must be pvc://claim/path, hf://org/name[@revision] or file:///path",
+        {"model": {"uri": "gs://models/news"}},
+        "model.uri must be pvc://claim/path, hf://org/name[@revision], s3://bucket/prefix, "
+        "https://host/archive.tar.gz or file:///path",
     ),
     "no such checkpoint": (
         {"model": {"uri": None, "checkpoint": {"trainingJobName": "news", "name": "newest"}}},

@@ -248,6 +248,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"testFunctions": [{"name": "a", "uri": "pvc://a/b"}, {"name": "a", "uri": "pvc://a/c"}]},
         "testFunctions has a function twice: give each a name of its own",
     ),
+    "a function called as a metric": (
+        {"testFunctions": [{"name": "macrof1", "uri": "pvc://a/b"}]},
+        "the name of a test function is that of a score which is there anyway: call yours otherwise",
+    ),
     "a built-in twice": (
         {"testFunctions": [{"builtin": "LabelMatch"}, {"builtin": "LabelMatch"}]},
         "testFunctions has a function twice",

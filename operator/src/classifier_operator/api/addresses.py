@@ -55,5 +55,10 @@ OutputAddress = Annotated[
 ]
 ModelAddress = Annotated[
     str,
-    _address("model.uri", _HUB, _CLAIM, _FILE, shapes="pvc://claim/path, hf://org/name[@revision] or file:///path"),
+    _address(
+        "model.uri",
+        *(_HUB, _CLAIM, _OBJECTS, _WEB, _FILE),
+        shapes="pvc://claim/path, hf://org/name[@revision], s3://bucket/prefix, https://host/archive.tar.gz or "
+        "file:///path",
+    ),
 ]

@@ -40,10 +40,11 @@ class ServedModel(Model):
     checkpoint: CheckpointReference | None = None
     """A checkpoint of a training job; the deployment waits until it exists. Mutable: a change rolls the pods."""
     uri: ModelAddress | None = None
-    """Any transformers sequence-classification folder: pvc://claim/path, hf://org/name[@revision], or file:///path in
-    the image. Mutable: a change rolls the pods."""
+    """Any transformers sequence-classification folder: pvc://claim/path, hf://org/name[@revision], s3://bucket/prefix,
+    https://host/archive.tar.gz, or file:///path in the image. Mutable: a change rolls the pods."""
     secret_name: ObjectName | None = None
-    """Secret whose keys become environment variables of the server, e.g. HF_TOKEN. Default: none. Mutable."""
+    """Secret whose keys become environment variables of the server, e.g. HF_TOKEN or, for a checkpoint in s3:// too,
+    AWS_ACCESS_KEY_ID. Default: none. Mutable."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(

@@ -19,6 +19,14 @@ MUTABLE_FIELDS: Final = ("suspend", "activeDeadlineSeconds", "ttlSecondsAfterFin
 MAX_NODES: Final = 64
 
 
+METRICS: Final = (
+    *("accuracy", "balancedAccuracy", "macroF1", "microF1", "weightedF1", "sampleMatchCombined", "labelMatch"),
+    *("logLoss", "brier", "expectedCalibrationError", "rocAuc", "averagePrecision"),
+    *("baselineAccuracy", "baselineMacroF1"),
+)
+"""Scores that are there anyway, by whose names no function can go."""
+
+
 class BaseModelSource(Model):
     """The model that training starts from; exactly one of uri and checkpoint."""
 
@@ -61,6 +69,10 @@ class TestFunction(Model):
             rule(
                 "has(self.builtin) != has(self.name)",
                 "a test function needs a name with configMap or uri, and none with builtin",
+            ),
+            rule(
+                f"!has(self.name) || !(self.name.lowerAscii() in {[name.lower() for name in METRICS]})",
+                "the name of a test function is that of a score which is there anyway: call yours otherwise",
             ),
         )
     )
