@@ -126,7 +126,7 @@ def selection(metrics: Mapping[str, Any], select_by: SelectBy, task: Task) -> fl
     if select_by == "LogLoss":
         return -float(metrics["logLoss"])
     names = {"MacroF1": "macroF1", "MicroF1": "microF1", "AveragePrecision": "averagePrecision"}
-    value = metrics[names.get(select_by, "accuracy")]
+    value = metrics.get(names.get(select_by, "accuracy"))
     return float(metrics["accuracy"] if value is None else value)
 
 
