@@ -56,6 +56,19 @@ def test_chart_keeps_the_kinds_on_uninstall() -> None:
         assert chart == plain
 
 
+def test_the_reference_tells_every_field() -> None:
+    page = crdgen.generate()[crdgen.REFERENCE]
+    for kind in crdgen.KINDS:
+        spec = schema_of(kind)["properties"]["spec"]
+        for path, _ in properties(spec):
+            name = path.removeprefix(".")
+            assert f"\n| `{name}` | " in page, name
+    assert "| `hyperparameters.batchSize` | integer | 16 | once | Rows in one update. " in page
+    assert "| `taskType` | Auto \\| Binary \\| Multiclass \\| Multilabel | Auto | once | What is to be learnt; " in page
+    assert "| `suspend` | boolean | false | any time | Whether training is paused: " in page
+    assert "| `baseModel` | object |  | required, once | The model that training starts from. |" in page
+
+
 @KINDS
 def test_every_field_says_what_it_is(kind: crdgen.Kind) -> None:
     silent = [path for path, each in properties(schema_of(kind)) if not each.get("description")]

@@ -1,6 +1,7 @@
 """Writes the CRDs of the two kinds: `python -m classifier_operator.api.crdgen [--check]`.
 
-They go to `crds/`, and once more into the chart, because Helm reads nothing outside a chart.
+They go to `crds/`, and once more into the chart, because Helm reads nothing outside a chart. docs/reference.md tells
+the same to people.
 """
 
 import argparse
@@ -16,12 +17,14 @@ from pydantic import BaseModel
 from classifier_operator.api import names
 from classifier_operator.api.base import JsonObject, rule
 from classifier_operator.api.kinds import ClassifierDeployment, ClassifierTrainingJob
+from classifier_operator.api.reference import reference
 from classifier_operator.api.structural import structural_schema
 
 _ROOT: Final = Path(__file__).resolve().parents[4]
 _HEADER: Final = "# Generated from operator/src/classifier_operator/api by `make generate`. Do not edit.\n"
 CHART_FOLDER: Final = Path("helm/classifier-operator/files/crds")
 CRD_FOLDER: Final = Path("crds")
+REFERENCE: Final = Path("docs/reference.md")
 
 
 @dataclass(frozen=True)
@@ -189,6 +192,7 @@ def generate() -> dict[Path, str]:
         files[CRD_FOLDER / name] = _text(definition)
         kept = {**definition["metadata"], "annotations": {"helm.sh/resource-policy": "keep"}}
         files[CHART_FOLDER / name] = _text({**definition, "metadata": kept})
+    files[REFERENCE] = reference({kind.kind: _root_schema(kind) for kind in KINDS})
     return files
 
 
@@ -200,6 +204,7 @@ def stale_files(root: Path) -> list[Path]:
     """Generated files that are missing, differ, or should not be there; paths from the root."""
     files = generate()
     there = {path.relative_to(root) for folder in (CRD_FOLDER, CHART_FOLDER) for path in (root / folder).glob("*.yaml")}
+    there |= {path for path in files if (root / path).is_file()}
     differing = {
         path for path, text in files.items() if path in there and (root / path).read_text(encoding="utf-8") != text
     }
@@ -217,7 +222,9 @@ def write_files(root: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Writes the CRDs, or only says which have drifted; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="crdgen", description="Generate the CRDs from the models.")
+    parser = argparse.ArgumentParser(
+        prog="crdgen", description="Generate the CRDs and their reference from the models."
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a file has drifted")
     parser.add_argument("--root", type=Path, default=_ROOT, help="root of the project")
     options = parser.parse_args(arguments)
