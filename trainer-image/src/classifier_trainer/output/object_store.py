@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import S3Store
 
+from classifier_artifacts.fetch.objects import open_bucket
 from classifier_trainer.errors import TransientError, UserError
 from classifier_trainer.output.lock import FILE_NAME as LOCK
 from classifier_trainer.output.lock import LockPlace
@@ -25,23 +24,23 @@ if TYPE_CHECKING:
 
 _CHUNK = 8 << 20
 _SECRET = "give a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY that may read and write there"  # noqa: S105
-_BUCKET = "NoSuchBucket"
 
 
 class ObjectStore(Store):
     """Files are written into a scratch folder of this machine and uploaded from there."""
 
-    def __init__(self, uri: str, objects: Objects) -> None:
-        """The output `uri`, whose names are those in `objects`.
+    def __init__(self, uri: str, objects: Objects, prefix: str = "") -> None:
+        """The output `uri`: what lies under `prefix` in `objects`.
 
         Raises:
             UserError: no such bucket, or it may not be read.
             TransientError: the store does not answer.
         """
-        super().__init__(uri, Path(tempfile.mkdtemp(prefix="classifier-output-")))
         self._objects = objects
+        self._prefix = prefix.strip("/")
         with faults(uri):
-            next(iter(obstore.list(objects, chunk_size=1)), None)
+            next(iter(obstore.list(objects, self._prefix or None, chunk_size=1)), None)
+        super().__init__(uri, Path(tempfile.mkdtemp(prefix="classifier-output-")))
 
     @property
     def lock_place(self) -> LockPlace:
@@ -54,7 +53,7 @@ class ObjectStore(Store):
                 if local.is_dir():
                     self._publish_folder(name, local)
                 elif local.exists():
-                    obstore.put(self._objects, name, local)
+                    obstore.put(self._objects, self._at(name), local)
 
     def mirror(self, name: str) -> None:
         local = self.folder / name
@@ -65,7 +64,7 @@ class ObjectStore(Store):
                 if (local / part).is_dir():
                     self._publish_folder(f"{name}/{part}", local / part, unchanged=is_weights)
                 else:
-                    obstore.put(self._objects, f"{name}/{part}", local / part)
+                    obstore.put(self._objects, self._at(f"{name}/{part}"), local / part)
             for part in sorted(there - set(here)):
                 self._delete(f"{name}/{part}", self._found(f"{name}/{part}"))
 
@@ -118,26 +117,29 @@ class ObjectStore(Store):
         """The content of a small object; None if there is none."""
         with faults(self.uri):
             try:
-                return bytes(obstore.get(self._objects, name).bytes())
+                return bytes(obstore.get(self._objects, self._at(name)).bytes())
             except (NotFoundError, FileNotFoundError):
                 return None
 
     def write(self, name: str, content: bytes) -> None:
         """Replaces a small object at once."""
         with faults(self.uri):
-            obstore.put(self._objects, name, content)
+            obstore.put(self._objects, self._at(name), content)
+
+    def _at(self, name: str) -> str:
+        return "/".join(part for part in (self._prefix, name) if part)
 
     def _found(self, name: str) -> list[str]:
         """All objects under `name`, relative to it; the empty name stands for an object of that very name."""
-        found = [str(item["path"]) for part in obstore.list(self._objects, name or None) for item in part]
-        if not name:
-            return found
+        place = self._at(name)
+        found = [str(item["path"]) for part in obstore.list(self._objects, place or None) for item in part]
         # A listing is of what lies under a name, which an object of that name does not.
-        return [path.removeprefix(f"{name}/") for path in found if path != name] or self._itself(name)
+        inside = [path.removeprefix(f"{place}/") for path in found if path != place]
+        return inside if inside or not name else self._itself(name)
 
     def _itself(self, name: str) -> list[str]:
         try:
-            obstore.head(self._objects, name)
+            obstore.head(self._objects, self._at(name))
         except (NotFoundError, FileNotFoundError):
             return []
         return [""]
@@ -150,13 +152,13 @@ class ObjectStore(Store):
         # What was whole must not look so while it is replaced.
         self._delete(name, [part for part in old if part in WHOLE or part not in new])
         for part in uploaded_last([part for part in new if part not in old or not unchanged(part)]):
-            obstore.put(self._objects, f"{name}/{part}", local / part)
+            obstore.put(self._objects, self._at(f"{name}/{part}"), local / part)
 
     def _delete(self, name: str, parts: Sequence[str]) -> None:
         # One after the other, for what says that the folder is whole must go first.
         for part in reversed(uploaded_last(parts)):
             try:
-                obstore.delete(self._objects, f"{name}/{part}" if part else name)
+                obstore.delete(self._objects, self._at(f"{name}/{part}" if part else name))
             except (NotFoundError, FileNotFoundError):
                 continue
 
@@ -167,7 +169,7 @@ class ObjectStore(Store):
         local.parent.mkdir(parents=True, exist_ok=True)
         temporary = local.with_name(f".{local.name}.part")
         with temporary.open("wb") as stream:
-            for chunk in obstore.get(self._objects, name).stream(_CHUNK):
+            for chunk in obstore.get(self._objects, self._at(name)).stream(_CHUNK):
                 stream.write(chunk)
         temporary.replace(local)
 
@@ -204,14 +206,11 @@ def open_s3(uri: str) -> ObjectStore:
         UserError: no bucket in the URI, no such bucket, or it may not be read.
         TransientError: the store does not answer.
     """
-    if not uri.removeprefix("s3://").strip("/"):
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    if not bucket:
         raise UserError(f"output.uri: '{uri}' names no bucket: write s3://bucket/prefix.")
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-    config: Any = {"endpoint": endpoint} if endpoint else {}
-    # Who names an endpoint without TLS means it.
-    options: Any = {"allow_http": endpoint.startswith("http://")}
     with faults(uri):
-        return ObjectStore(uri, S3Store.from_url(uri.rstrip("/"), config=config, client_options=options))
+        return ObjectStore(uri, open_bucket(bucket), prefix)
 
 
 def _is_whole(parent: str, inside: set[str]) -> bool:
@@ -222,14 +221,15 @@ def _is_whole(parent: str, inside: set[str]) -> bool:
 @contextmanager
 def faults(uri: str) -> Iterator[None]:
     """Says what an error of the store means for its user."""
+    refused = f"output.uri: '{uri}' may not be used with these credentials: {_SECRET}."
     try:
         yield
     except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
-        raise UserError(f"output.uri: '{uri}' may not be used with these credentials: {_SECRET}.") from error
+        raise UserError(refused) from error
     except (BaseError, OSError) as error:
         text = " ".join(str(error).split())
-        if _BUCKET in text:
+        if "NoSuchBucket" in text:
             raise UserError(f"output.uri: '{uri}': there is no such bucket: make it, or name another.") from error
-        if "credential" in text.lower() or "169.254.169.254" in text:
-            raise UserError(f"output.uri: '{uri}' needs credentials: {_SECRET}.") from error
+        if "403 Forbidden" in text:  # a signature that does not match comes as no error of its own
+            raise UserError(refused) from error
         raise TransientError(f"output.uri: '{uri}' could not be reached: {text[:300]}") from error

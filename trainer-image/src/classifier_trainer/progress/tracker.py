@@ -138,6 +138,15 @@ class Tracker:
             self._checkpoints.append(entry)
             self._best = best
 
+    def deleted(self, name: str) -> None:
+        """A checkpoint is not kept: its metrics stay, and it has no path any more."""
+        with self._lock:
+            # Replaced, not changed: the endpoint's thread may be writing the entry out.
+            self._checkpoints = [
+                {key: value for key, value in entry.items() if key != "path" or entry["name"] != name}
+                for entry in self._checkpoints
+            ]
+
     def restore(self, document: dict[str, Any]) -> None:
         """Takes over the last word of a finished run."""
         with self._lock:
