@@ -1,21 +1,13 @@
-"""From URIs to paths, and sentences for those that lead nowhere."""
+"""From URIs to paths on this machine, and sentences for those that lead nowhere."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NoReturn
 
-import huggingface_hub
 import pytest
-from huggingface_hub.errors import (
-    GatedRepoError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 
-from classifier_artifacts.errors import TransientError, UserError
-from classifier_artifacts.fetch import resolve
+from classifier_artifacts.errors import UserError
+from classifier_artifacts.fetch import fetch_data, resolve, shown
 
 
 def test_file(tmp_path: Path) -> None:
@@ -27,7 +19,8 @@ def test_file(tmp_path: Path) -> None:
 def test_mounted(tmp_path: Path, scheme: str) -> None:
     (tmp_path / "train.jsonl").write_text("x")
     uri = f"{scheme}://r8/train.jsonl"
-    assert resolve(uri, {uri: str(tmp_path / "train.jsonl")}, what="x") == tmp_path / "train.jsonl"
+    found = fetch_data(uri, {uri: str(tmp_path / "train.jsonl")}, what="x")
+    assert (found.uri, found.path, found.version) == (uri, tmp_path / "train.jsonl", None)
 
 
 def test_config_map_files_are_links_inside(tmp_path: Path) -> None:
@@ -42,8 +35,14 @@ def test_config_map_files_are_links_inside(tmp_path: Path) -> None:
     [
         ("file:///no/such/file", {}, ["trainDataset.uri", "file:///no/such/file", "does not exist"]),
         ("file://host/path", {}, ["absolute", "three slashes"]),
-        ("/plain/path", {}, ["not a URI", "file:///path"]),
-        ("s3://bucket/key", {}, ["not a URI", "pvc://claim/path"]),
+        ("file://[/path", {}, ["absolute", "three slashes"]),
+        ("/plain/path", {}, ["not a URI", "file:///path", "s3://bucket/prefix", "https://host/archive.tar.gz"]),
+        ("http://host/file", {}, ["not a URI", "https://host/archive.tar.gz"]),
+        ("s3://bucket", {}, ["does not name an object", "s3://bucket/key"]),
+        ("s3://bucket/../x", {}, ["does not name an object"]),
+        ("https:///x", {}, ["does not name a file", "https://host/path"]),
+        ("https://host:port/x", {}, ["does not name a file"]),
+        ("https://host/", {}, ["does not end in the name of a file"]),
         ("pvc://claim/a", {}, ["mounted only in a pod"]),
         ("pvc://claim/a", {"pvc://claim/a": "/no/such/mount/a"}, ["pvc://claim/a", "does not exist"]),
         ("pvc://claim/../etc", {"pvc://claim/../etc": "/etc"}, ["'..'"]),
@@ -59,6 +58,12 @@ def test_refused_in_a_sentence(uri: str, mounts: dict[str, str], words: list[str
     assert "/no/such/mount" not in str(caught.value)
 
 
+@pytest.mark.parametrize("uri", ["hf://datasets/squad", "hf://org/name", "hf://datasets/a b/c"])
+def test_no_data_set(uri: str) -> None:
+    with pytest.raises(UserError, match=r"hf://datasets/org/name\[@revision\]\[/glob\]"):
+        fetch_data(uri, {}, what="trainDataset.uri")
+
+
 def test_link_out_of_the_claim_is_refused(tmp_path: Path) -> None:
     claim = tmp_path / "claim"
     claim.mkdir()
@@ -68,39 +73,6 @@ def test_link_out_of_the_claim_is_refused(tmp_path: Path) -> None:
         resolve("pvc://c/model", {"pvc://c/model": str(claim / "model")}, what="x")
 
 
-def test_hub_asks_for_the_revision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked: dict[str, object] = {}
-
-    def download(repo: str, **options: object) -> str:
-        asked.update(options, repo=repo)
-        return str(tmp_path)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    monkeypatch.setenv("HF_TOKEN", "secret")
-    assert resolve("hf://Qwen/Qwen3-4B-Base@refs/pr/1", {}, what="x") == tmp_path
-    assert (asked["repo"], asked["revision"], asked["token"]) == ("Qwen/Qwen3-4B-Base", "refs/pr/1", "secret")
-
-
-@pytest.mark.parametrize(
-    ("error", "raised", "words"),
-    [
-        (RepositoryNotFoundError, UserError, "does not exist on the hub"),
-        (RevisionNotFoundError, UserError, "no revision 'main2'"),
-        (GatedRepoError, UserError, "gated"),
-        (LocalEntryNotFoundError, TransientError, "could not be downloaded"),
-        (OSError, TransientError, "could not be downloaded"),
-    ],
-)
-def test_hub_faults(
-    monkeypatch: pytest.MonkeyPatch, error: type[Exception], raised: type[Exception], words: str
-) -> None:
-    def download(*_: object, **__: object) -> NoReturn:
-        fault = error.__new__(error)
-        fault.args = ("first line\nsecond",)
-        raise fault
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    with pytest.raises(raised, match=words) as caught:
-        resolve("hf://org/name@main2", {}, what="baseModel.uri")
-    assert "hf://org/name@main2" in str(caught.value)
-    assert "\n" not in str(caught.value)
+def test_passwords_and_signatures_are_not_shown() -> None:
+    assert shown("https://user:password@host:80/a/b?signature=1") == "https://host:80/a/b?…"
+    assert shown("s3://bucket/what?is#this") == "s3://bucket/what?is#this"

@@ -17,11 +17,11 @@ from transformers import PreTrainedTokenizerBase
 
 from classifier_artifacts.fetch import resolve
 from classifier_trainer.compute import Compute
-from classifier_trainer.config import Columns, RunConfig, Source
+from classifier_trainer.config import RunConfig
 from classifier_trainer.data.batches import stratified_sample
 from classifier_trainer.data.load import load_dataset
 from classifier_trainer.data.rows import Dataset
-from classifier_trainer.data.source import DataFiles
+from classifier_trainer.data.sources import Sources
 from classifier_trainer.errors import UserError
 from classifier_trainer.model import closed_form, template_search
 from classifier_trainer.model.features import head_inputs, pools_last_token
@@ -58,6 +58,7 @@ class Prepared:
     template: str | None
     """None where nothing stands around a text."""
     train_ids: Ids
+    validation_ids: Ids
     test_ids: Ids
     targets: Floats
     """[training rows, logits]."""
@@ -77,7 +78,7 @@ def read_data(config: RunConfig, tracker: Tracker) -> Dataset:
     tracker.phase("Preparing", "reading the data")
     scratch = Path(tempfile.mkdtemp(prefix="classifier-data-"))
     atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    dataset = load_dataset(config, lambda source, field: _files(config, source, field), scratch)
+    dataset = load_dataset(config, Sources(config.mounts, scratch / "downloads"), scratch)
     test_rows = len(dataset.test) if dataset.test else 0
     tracker.dataset(dataset.task, dataset.labels, len(dataset.train), test_rows)
     tracker.say(f"{dataset.reason}; {len(dataset.train)} training rows, {test_rows} test rows")
@@ -152,6 +153,8 @@ def prepare(
             template, tokenizer, features = PROMPT, backbone.tokenizer, None
     tokenizer.model_max_length = backbone.max_length
     train_ids = _tokenize(tokenizer, dataset.train.prompts, backbone.max_length)
+    validation = dataset.validation
+    validation_ids = _tokenize(tokenizer, validation.prompts, backbone.max_length) if validation else []
     test_ids = _tokenize(tokenizer, dataset.test.prompts, backbone.max_length) if dataset.test else []
     cut = sum(len(row) == backbone.max_length for row in train_ids)
     tracker.say(f"{sum(map(len, train_ids))} training tokens; {cut} rows reach maxLength {backbone.max_length}")
@@ -167,6 +170,7 @@ def prepare(
         tokenizer=tokenizer,
         template=None if template == PROMPT else template,
         train_ids=train_ids,
+        validation_ids=validation_ids,
         test_ids=test_ids,
         targets=targets,
         exclusive=exclusive,
@@ -260,10 +264,3 @@ def _tokenize(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], max_le
 
 def _shown(template: str) -> str:
     return "none" if template == PROMPT else repr(template.replace(PROMPT, "…"))
-
-
-def _files(config: RunConfig, source: Source, field: str) -> DataFiles:
-    address = source.address or ""
-    what = f"{field}.uri" if source.uri is not None else f"{field}.configMap"
-    path = resolve(address, config.mounts, what=what)
-    return DataFiles(field, address, [path], source.format, source.columns or Columns())
