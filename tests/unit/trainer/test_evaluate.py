@@ -1,11 +1,17 @@
-"""The three scores of the status, by hand."""
+"""The three scores of the status, by hand, and the logits that they are computed from."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import f1_score
+from torch import nn
 
+from classifier_trainer.compute import Compute
+from classifier_trainer.evaluate import predict as predict_module
 from classifier_trainer.evaluate.scores import scores
 
 
@@ -36,3 +42,31 @@ def test_multilabel_compares_whole_sets() -> None:
     wanted = f1_score(expected[:, :2], predicted[:, :2].astype(int), average="macro")
     assert found["macroF1"] == pytest.approx(wanted)
     assert scores(expected * 0, predicted & False, "Multilabel")["macroF1"] == 1.0
+
+
+class Lookup(nn.Module):
+    """Logits of a row: its length, and the sum of its ids."""
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SimpleNamespace:
+        sums = torch.stack([attention_mask.sum(dim=1), (input_ids * attention_mask).sum(dim=1)], dim=1)
+        return SimpleNamespace(logits=sums.float())
+
+
+def test_logits_are_in_the_order_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict_module, "_WINDOW", 7)
+    generator = np.random.default_rng(1)
+    ids = [generator.integers(1, 100, generator.integers(1, 400)).astype(np.int32) for _ in range(40)]
+    told: list[int] = []
+    found = predict_module.predict(
+        Lookup(),
+        ids,  # type: ignore[arg-type]  # arrays are what lies on disk
+        pad=0,
+        compute=Compute(torch.device("cpu"), torch.float32, workers=2),
+        progress=told.append,
+    )
+    np.testing.assert_array_equal(found, [[len(row), row.sum()] for row in ids])
+    assert sum(told) >= sum(map(len, ids))
+    with pytest.raises(ValueError, match="no rows"):
+        predict_module.predict(
+            Lookup(), [], pad=0, compute=Compute(torch.device("cpu"), torch.float32), progress=told.append
+        )

@@ -96,7 +96,7 @@ def evaluate(
             label: {"roc": ranking.roc, "pr": ranking.precision_recall}
             for label, ranking in zip(labels, rankings, strict=True)
         },
-        "beforeCalibration": None if uncalibrated is None else _trust(reliability(uncalibrated, targets, task)),
+        "beforeCalibration": None if uncalibrated is None else _before(reliability(uncalibrated, targets, task)),
         "cutRows": _cut_rows(targets, predicted, cut, task),
         "functions": {name: dict(value) for name, value in (functions or {}).items()},
         "baseline": None if baseline is None else baseline.document(),
@@ -143,6 +143,10 @@ def _trust(found: Reliability) -> dict[str, float]:
         "brier": found.brier,
         "expectedCalibrationError": found.expected_calibration_error,
     }
+
+
+def _before(found: Reliability) -> dict[str, Any]:
+    return {**_trust(found), "reliability": {"bins": found.bins}}
 
 
 def _labels(
