@@ -14,12 +14,15 @@ from classifier_operator.api.deployment import ServerSettings
 from classifier_operator.api.structural import structural_schema
 from classifier_operator.api.training import TrainingJobSpec
 from classifier_operator.api.training_status import TrainingPhase
+from classifier_operator.manifests.rendezvous import rendezvous_environment
 from classifier_operator.wire.progress import ReportPhase
 from classifier_operator.wire.run_config import RUN_CONFIG_VARIABLE, RunBaseModel, RunConfig
 from classifier_operator.wire.serve_config import SERVE_CONFIG_VARIABLE, ModelSource, ServeConfig
 from classifier_server import config as server
 from classifier_trainer import __main__ as trainer_command
 from classifier_trainer import config as trainer
+from classifier_trainer import launch
+from classifier_trainer.commands.parser import CONFIG_ENVIRONMENT
 from classifier_trainer.errors import UserError
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -109,7 +112,7 @@ def rendered(spec: dict[str, Any]) -> str:
 
 def by_the_trainer(text: str, monkeypatch: pytest.MonkeyPatch) -> trainer.RunConfig:
     """The configuration as the trainer's own command reads it from its environment."""
-    monkeypatch.setenv(trainer_command.CONFIG_ENVIRONMENT, text)
+    monkeypatch.setenv(CONFIG_ENVIRONMENT, text)
     return trainer_command.load(None, [])
 
 
@@ -158,7 +161,7 @@ def test_trainer_refuses_what_it_does_not_know(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_variables_have_one_name_on_both_sides() -> None:
-    assert RUN_CONFIG_VARIABLE == trainer_command.CONFIG_ENVIRONMENT
+    assert RUN_CONFIG_VARIABLE == CONFIG_ENVIRONMENT
     assert SERVE_CONFIG_VARIABLE == server.ENVIRONMENT_VARIABLE
 
 
@@ -215,3 +218,20 @@ def test_the_server_takes_every_setting_that_the_schema_allows() -> None:
 
 def test_phases_that_are_reported_are_phases_of_the_status() -> None:
     assert set(get_args(ReportPhase)) <= set(get_args(TrainingPhase))
+
+
+@pytest.mark.parametrize(("nodes", "gpus", "world"), [(1, 1, 1), (2, 1, 2), (1, 4, 4), (2, 4, 8)])
+def test_processes_find_each_other_by_what_the_operator_says(nodes: int, gpus: int, world: int) -> None:
+    ranks = set()
+    for node in range(nodes):
+        told = rendezvous_environment("news-1a2b3c4d", "default", nodes=nodes, gpus=gpus)
+        # The kubelet puts in what the annotation of the pod says.
+        environment = {each["name"]: each.get("value", str(node)) for each in told}
+        count = launch.processes_here(environment)
+        assert count == gpus
+        for each in launch.environments(count, environment) if count > 1 else [environment]:
+            assert each.get("WORLD_SIZE", "1") == str(world)
+            first = "127.0.0.1" if nodes == 1 else "news-1a2b3c4d-0.news-1a2b3c4d.default.svc"
+            assert world == 1 or (each["MASTER_ADDR"], each["MASTER_PORT"]) == (first, "29500")
+            ranks.add(int(each.get("RANK", "0")))
+    assert ranks == set(range(world))

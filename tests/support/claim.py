@@ -30,7 +30,15 @@ def folder_files(folder: Path, prefix: str) -> dict[str, Path]:
     return {f"{prefix}/{p.relative_to(folder)}": p for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def fill_claim(name: str, files: Mapping[str, Path], *, image: str, namespace: str, size: str = "2Gi") -> bool:
+def fill_claim(
+    name: str,
+    files: Mapping[str, Path],
+    *,
+    image: str,
+    namespace: str,
+    size: str = "2Gi",
+    access_mode: str = "ReadWriteOnce",
+) -> bool:
     """Make the claim `name` hold `files` (path on the claim → local path); return whether anything was copied.
 
     The digest of what was copied is kept as an annotation of the claim, so that a second call costs nothing.
@@ -40,7 +48,7 @@ def fill_claim(name: str, files: Mapping[str, Path], *, image: str, namespace: s
         if get("pvc", name, namespace)["metadata"].get("annotations", {}).get(CONTENT) == wanted:
             return False
     except CommandError:
-        apply(_claim(name, size), namespace=namespace)
+        apply(_claim(name, size, access_mode), namespace=namespace)
     pod = f"fill-{name}"
     kubectl("delete", "pod", pod, "-n", namespace, "--ignore-not-found", "--now")
     apply(idle_pod(pod, image, claim=name), namespace=namespace)
@@ -64,6 +72,6 @@ def _archive(files: Mapping[str, Path]) -> bytes:
     return buffer.getvalue()
 
 
-def _claim(name: str, size: str) -> dict[str, Any]:
-    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
+def _claim(name: str, size: str, access_mode: str) -> dict[str, Any]:
+    spec = {"accessModes": [access_mode], "resources": {"requests": {"storage": size}}}
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}

@@ -120,6 +120,8 @@ CASES = {
         resources={"limits": {"nvidia.com/gpu": 8}},
         podTemplate={"spec": {"env": [{"name": "RANK", "value": "7"}, {"name": "NCCL_DEBUG", "value": "INFO"}]}},
     ),
+    "job-node-gpus": lambda: job(resources={"limits": {"nvidia.com/gpu": 2}}),
+    "job-nodes-cpu": lambda: job(nodes=2, output={"uri": "s3://models/news"}),
     "service-headless": lambda: headless_service(training_job(nodes=4), name=names.job_name("news", UID)),
     "claim-least": lambda: output_claim(training_job(), name="news-output"),
     "claim-full": lambda: output_claim(

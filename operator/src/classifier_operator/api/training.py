@@ -138,8 +138,9 @@ class TrainingJobSpec(Model):
     report: Report | None = None
     """What report.html shows. Immutable."""
     nodes: int | None = Field(default=None, ge=1, le=MAX_NODES)
-    """Pods that train together, 1 to 64, each with the resources below. Above 1 the claims that are used must be
-    mountable by several nodes, and the output is a ReadWriteMany claim or s3://. Default: 1. Immutable."""
+    """Pods that train together, 1 to 64, each with the resources below and a process for each of its GPUs. Above 1 the
+    claims that are used must be mountable by several nodes, and the output is a ReadWriteMany claim or s3://. Default:
+    1. Immutable."""
     resources: ResourceRequirements | None = None
     """Compute resources of the trainer, for each of its pods. What is downloaded, what is cached and, with output.uri,
     what is to be uploaded lies on the disk of the node meanwhile: ephemeral-storage bounds it. Default: none.

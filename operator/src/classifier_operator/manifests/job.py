@@ -9,7 +9,7 @@ from classifier_operator.api.training_status import BaseModelStatus
 from classifier_operator.manifests.metadata import object_metadata, pod_metadata
 from classifier_operator.manifests.mounts import Mounts
 from classifier_operator.manifests.pod import INTERNAL_PORT, pod_spec, probe
-from classifier_operator.manifests.rendezvous import indexed, rendezvous_environment
+from classifier_operator.manifests.rendezvous import indexed, rendezvous_environment, with_variables
 from classifier_operator.wire.progress import TERMINATED_EXIT_CODE, USER_ERROR_EXIT_CODE
 from classifier_operator.wire.run_config import RUN_CONFIG_VARIABLE, RunBaseModel, RunConfig
 
@@ -19,6 +19,10 @@ CONTAINER: Final = "trainer"
 DEFAULT_BACKOFF_LIMIT: Final = 3
 GRACE_SECONDS: Final = 120
 """For saving the state of training on SIGTERM."""
+_PROBES: Final = {
+    "startupProbe": probe("/health", period=5, failures=120),
+    "livenessProbe": probe("/health", period=30, failures=10, seconds=10),
+}
 _SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108  # an emptyDir of this pod alone
 
 
@@ -38,7 +42,7 @@ def training_mounts(job: ClassifierTrainingJob, *, output_uri: str, base_model: 
             mounts.add_config_map(source.config_map.uri, source.config_map.name, source.config_map.key, role)
     template = (spec.pod_template and spec.pod_template.spec) or PodTemplateSpec()
     theirs = {each.mount_path for each in template.volume_mounts or ()}
-    if _gpus(job) > 1 and _SHARED_MEMORY not in theirs:
+    if gpus(job) > 1 and _SHARED_MEMORY not in theirs:
         # By way of it the processes of several GPUs talk to each other; a container has 64 MiB of it otherwise.
         mounts.add_scratch("shared-memory", _SHARED_MEMORY, memory=True)
     return mounts
@@ -80,16 +84,19 @@ def training_job(
         template=spec.pod_template,
         extra={
             "ports": [{"name": "internal", "containerPort": INTERNAL_PORT, "protocol": "TCP"}],
-            "startupProbe": probe("/health", period=5, failures=120),
-            "livenessProbe": probe("/health", period=30, failures=10, seconds=10),
+            # Of several nodes only the first one answers, and all have the same template.
+            **(_PROBES if nodes == 1 else {}),
         },
         grace_seconds=GRACE_SECONDS,
     )
+    environment = rendezvous_environment(name, job.metadata.namespace, nodes=nodes, gpus=gpus(job))
+    mode, pod = indexed(nodes, with_variables(pod, environment), service=name)
     backoff_limit = DEFAULT_BACKOFF_LIMIT if spec.backoff_limit is None else spec.backoff_limit
     body: Json = {
         "suspend": suspended,
         "completions": nodes,
         "parallelism": nodes,
+        **mode,
         # An attempt of several nodes fails on each of them: none can go on alone.
         "backoffLimit": backoff_limit * nodes,
         # A second trainer must not start while the first still writes to the same output.
@@ -107,9 +114,6 @@ def training_job(
             "spec": {**pod, "restartPolicy": "Never"},
         },
     }
-    if nodes > 1:
-        environment = rendezvous_environment(name, job.metadata.namespace, nodes)
-        body = indexed(body, service=name, environment=environment)
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": object_metadata(name, job, labels), "spec": body}
 
 
@@ -117,6 +121,8 @@ def _on_exit(action: str, code: int) -> Json:
     return {"action": action, "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": [code]}}
 
 
-def _gpus(job: ClassifierTrainingJob) -> int:
+def gpus(job: ClassifierTrainingJob) -> int:
+    """GPUs of each pod, of whatever make; 1 also where there is none."""
     limits = (job.spec.resources and job.spec.resources.limits) or {}
-    return sum(int(count) for name, count in limits.items() if name.endswith("/gpu") and str(count).isdigit())
+    asked = (int(count) for name, count in limits.items() if name.endswith("/gpu") and str(count).isdigit())
+    return max(1, sum(asked))

@@ -31,27 +31,43 @@ def headless_service(job: ClassifierTrainingJob, *, name: str) -> Json:
     }
 
 
-def rendezvous_environment(job_name: str, namespace: str, nodes: int) -> list[Json]:
-    """The variables by which torch.distributed finds the others; one process a pod."""
-    return [
-        {"name": "MASTER_ADDR", "value": f"{job_name}-0.{job_name}.{namespace}.svc"},
-        {"name": "MASTER_PORT", "value": str(PORT)},
-        {"name": "RANK", "valueFrom": {"fieldRef": {"fieldPath": INDEX_FIELD}}},
-        {"name": "WORLD_SIZE", "value": str(nodes)},
-    ]
+def rendezvous_environment(job_name: str, namespace: str, *, nodes: int, gpus: int) -> list[Json]:
+    """The variables by which the processes of a training find each other; none where there is only one process.
+
+    With one GPU a pod, its only process is told at once who it is. With several, the trainer starts a process for each
+    and is told what torchrun would be told.
+    """
+    index = {"valueFrom": {"fieldRef": {"fieldPath": INDEX_FIELD}}}
+    address = {"value": f"{job_name}-0.{job_name}.{namespace}.svc"}
+    port, count, processes = {"value": str(PORT)}, {"value": str(nodes)}, {"value": str(gpus)}
+    variables: dict[str, Json] = {}
+    if nodes > 1 and gpus == 1:
+        variables = {"MASTER_ADDR": address, "MASTER_PORT": port, "RANK": index, "WORLD_SIZE": count}
+    elif nodes > 1:
+        variables = {
+            "PET_MASTER_ADDR": address,
+            "PET_MASTER_PORT": port,
+            "PET_NODE_RANK": index,
+            "PET_NNODES": count,
+            "PET_NPROC_PER_NODE": processes,
+        }
+    elif gpus > 1:
+        variables = {"PET_NPROC_PER_NODE": processes}
+    return [{"name": name, **value} for name, value in variables.items()]
 
 
-def indexed(body: Json, *, service: str, environment: list[Json]) -> Json:
-    """The specification of the Job with a number and a name for each pod, and the variables over all others."""
-    template = body["template"]
-    pod: Json = template["spec"]
+def with_variables(pod: Json, environment: list[Json]) -> Json:
+    """The PodSpec with these variables over all others of the same names."""
     ours = {each["name"] for each in environment}
     containers = [
         {**each, "env": [*environment, *(variable for variable in each["env"] if variable["name"] not in ours)]}
         for each in pod["containers"]
     ]
-    return {
-        **body,
-        "completionMode": "Indexed",
-        "template": {**template, "spec": {**pod, "subdomain": service, "containers": containers}},
-    }
+    return {**pod, "containers": containers}
+
+
+def indexed(nodes: int, pod: Json, *, service: str) -> tuple[Json, Json]:
+    """What the Job and its PodSpec need so that each of several pods has a number and a name."""
+    if nodes == 1:
+        return {}, pod
+    return {"completionMode": "Indexed"}, {**pod, "subdomain": service}
