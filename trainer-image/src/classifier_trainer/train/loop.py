@@ -24,7 +24,7 @@ from classifier_trainer.errors import Terminated, TransientError, UserError
 from classifier_trainer.train import sharded
 from classifier_trainer.train.goal import Goal
 from classifier_trainer.train.gradients import Gradients, side_by_side
-from classifier_trainer.train.interrupt import deferred
+from classifier_trainer.train.interrupt import Deferred, deferred
 from classifier_trainer.train.schedule import factor
 
 _FITS, _TOO_LARGE, _ROW_TOO_LARGE = range(3)
@@ -150,8 +150,14 @@ class Loop:
         if not self._tried and self._compute.memory_is_tight:
             self._try_out()
         self._tried = True
-        while self.done < self.steps:
-            yield self._update()
+        if self._ranks == 1:
+            while self.done < self.steps:
+                yield self._update(None)
+            return
+        # All finish an update or none does, so SIGTERM waits, also between two, for the place where they agree on it.
+        with deferred() as signal:
+            while self.done < self.steps:
+                yield self._update(signal)
 
     def state(self) -> dict[str, Any]:
         """Everything that a loop over the same rows needs to go on; together. Tensors only on rank 0, on the CPU."""
@@ -188,7 +194,7 @@ class Loop:
                     }
         self._optimizer.load_state_dict({"state": moments, "param_groups": kept["param_groups"]})
 
-    def _update(self) -> Step:
+    def _update(self, signal: Deferred | None) -> Step:
         start = time.perf_counter()
         epoch, number = divmod(self.done, self.updates_an_epoch)
         if self._epoch != epoch + 1:
@@ -200,19 +206,14 @@ class Loop:
             group["lr"] = rate * share
         mine = shard(rows, lengths, self._rank, self._ranks)
         total = self._rows.goal.total(rows)
-        if self._ranks == 1:
-            loss = self._compute_gradients(mine, total)
-            with deferred():
-                norm = self._step()
-        else:
-            # All finish an update or none does, so SIGTERM waits for the place where they agree on it.
-            with deferred() as signal:
-                loss = self._compute_gradients(mine, total)
-                if distributed.agree(signal.pending)[0]:
-                    self._discard()
-                    raise Terminated
-                loss = self._add_up(loss)
-                norm = self._step()
+        loss = self._compute_gradients(mine, total)
+        if signal is not None:
+            if distributed.agree(signal.pending)[0]:
+                self._discard()
+                raise Terminated
+            loss = self._add_up(loss)
+        with deferred():
+            norm = self._step()
         return Step(
             epoch=epoch + 1,
             step=self.done,

@@ -1,0 +1,201 @@
+"""Every weight trained: in fp32, from the same start, on every kind of backbone, and saved as a plain folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    Gemma3TextConfig,
+    Gemma3TextModel,
+    MistralConfig,
+    MistralForCausalLM,
+    ModernBertConfig,
+    ModernBertModel,
+    PreTrainedModel,
+)
+
+from classifier_trainer.batching import padded_forward
+from classifier_trainer.compute import Compute
+from classifier_trainer.model.full import train_all
+from classifier_trainer.model.load import Backbone, load_backbone
+from classifier_trainer.model.lora import add_adapter
+from classifier_trainer.model.packed import is_exact, packed_attention, packed_forward
+from classifier_trainer.model.trained import Trained, prepared_for_training
+from support.tiny_models import Kind, tiny_tokenizer
+from support.tiny_training import budget, tiny_loop
+
+# peft 0.21 asks for a name that transformers 5.23 has renamed.
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+
+CPU = Compute(torch.device("cpu"), torch.float32)
+SHAPE: dict[str, Any] = {
+    "vocab_size": 400,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 128,
+}
+KINDS = ["qwen3", "llama", "bert", "roberta", "modernbert", "mistral", "gemma"]
+DECODERS = ["qwen3", "llama", "mistral", "gemma"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny products are not worth two threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def another(kind: str) -> PreTrainedModel:
+    torch.manual_seed(0)
+    match kind:
+        case "modernbert":
+            ends: dict[str, Any] = {"bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
+            return ModernBertModel(ModernBertConfig(**SHAPE, **ends, pad_token_id=3, local_attention=16))
+        case "mistral":
+            window: dict[str, Any] = {"sliding_window": 64, "num_key_value_heads": 2}
+            return MistralForCausalLM(MistralConfig(**SHAPE, **window, pad_token_id=3))
+        case _:
+            heads: dict[str, Any] = {"sliding_window": 64, "num_key_value_heads": 2, "head_dim": 8}
+            return Gemma3TextModel(Gemma3TextConfig(**SHAPE, **heads, pad_token_id=3))
+
+
+@pytest.fixture(scope="session")
+def folders(base_models: dict[Kind, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A base model of each kind."""
+    result: dict[str, Path] = {**base_models}
+    for kind in ("modernbert", "mistral", "gemma"):
+        result[kind] = tmp_path_factory.mktemp(kind)
+        another(kind).save_pretrained(result[kind])
+        tiny_tokenizer(bert=kind == "modernbert").save_pretrained(result[kind])
+    return result
+
+
+def load(folder: Path, dtype: torch.dtype = torch.float32) -> Backbone:
+    torch.manual_seed(1)
+    return load_backbone(folder, "pvc://m/x", task="Multiclass", labels=["a", "b", "c"], max_length=None, dtype=dtype)
+
+
+def train_a_little(trained: Trained, compute: Compute = CPU) -> list[float]:
+    with prepared_for_training(trained, compute, 20):
+        loop = tiny_loop(trained.model, budget(200), body=trained.body, head=trained.head)
+        return [step.loss for step in loop]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_weight_is_trained_and_saved(tmp_path: Path, folders: dict[str, Path], kind: str) -> None:
+    backbone = load(folders[kind])
+    trained = train_all(backbone)
+    before = {name: part.detach().clone() for name, part in trained.model.named_parameters()}
+    assert {*trained.body, *trained.head} == before.keys()
+    assert not {*trained.body} & {*trained.head}
+    assert f"{backbone.head_name}.weight" in trained.head
+    assert all(part.requires_grad and part.dtype == torch.float32 for part in trained.parameters())
+    losses = train_a_little(trained)
+    assert losses[-1] < losses[0]
+    after = dict(trained.model.named_parameters())
+    assert [name for name, part in before.items() if torch.equal(part, after[name])] == []
+
+    trained.save(tmp_path, None)
+    again = AutoModelForSequenceClassification.from_pretrained(tmp_path, config=backbone.model.config)
+    rows = [[5, 6, 7, 8], [9, 10, 11]]
+    logits = []
+    for model in (backbone.model, again):
+        model.eval()
+        with torch.no_grad():
+            logits.append(padded_forward(model, 3, CPU.device)(rows))
+    torch.testing.assert_close(logits[0], logits[1])
+
+
+def test_saved_in_the_format_of_the_base_but_for_what_is_new(tmp_path: Path, folders: dict[str, Path]) -> None:
+    from safetensors.torch import load_file
+
+    base = tmp_path / "base"
+    model: torch.nn.Module = another("mistral")
+    model.to(torch.bfloat16)
+    assert isinstance(model, PreTrainedModel)
+    model.save_pretrained(base)
+    tiny_tokenizer().save_pretrained(base)
+    backbone = load(base)
+    trained = train_all(backbone)
+    trained.save(tmp_path / "out", None)
+    found = load_file(tmp_path / "out" / "model.safetensors")
+    assert {name: str(value.dtype) for name, value in found.items() if value.dtype != torch.bfloat16} == {
+        "score.weight": "torch.float32"
+    }
+    # In training nothing is rounded.
+    assert all(part.dtype == torch.float32 for part in backbone.model.parameters())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_computing_activations_twice_changes_nothing(folders: dict[str, Path], kind: str) -> None:
+    losses, calls = [], []
+    for saves in (False, True):
+        trained = train_all(load(folders[kind]))
+        seen: list[int] = []
+        layers = max((part for part in trained.inner.modules() if isinstance(part, torch.nn.ModuleList)), key=len)
+        inside = next(part for part in layers[1].modules() if isinstance(part, torch.nn.Linear))
+        inside.register_forward_pre_hook(lambda *_, seen=seen: seen.append(1))
+        loop = tiny_loop(
+            trained.model,
+            budget(200),
+            body=trained.body,
+            head=trained.head,
+            save_memory=trained.checkpoint_activations,
+        )
+        if saves:
+            loop._save_memory()
+        losses.append([step.loss for step in loop])
+        calls.append(len(seen))
+    assert calls[1] == 2 * calls[0]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["LoRA", "Full"])
+@pytest.mark.parametrize("kind", DECODERS)
+def test_packed_rows_are_single_rows(folders: dict[str, Path], kind: str, method: str) -> None:
+    backbone = load(folders[kind])
+    if method == "Full":
+        trained = train_all(backbone)
+    else:
+        trained = add_adapter(backbone, rank=4, alpha=8, dropout=0, target_modules=None)
+        with torch.no_grad():  # adapters begin at zero
+            for part in trained.parameters():
+                part.add_(0.05 * torch.randn_like(part))
+    assert is_exact(trained, CPU, pad=3, longest=60)
+    generator = torch.Generator().manual_seed(2)
+    rows = [torch.randint(4, 400, (size,), generator=generator).tolist() for size in (1, 9, 30, 2, 17)]
+    single = padded_forward(trained.model, 3, CPU.device)
+    wanted = torch.cat([single([row]) for row in rows])
+    parameters = trained.parameters()
+    slopes = torch.autograd.grad(wanted.square().sum(), parameters)
+    with packed_attention(trained):
+        found = packed_forward(trained, CPU)(rows)
+        others = torch.autograd.grad(found.square().sum(), parameters)
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    for one, other in zip(slopes, others, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-4)
+    # Afterwards the model is called as before.
+    torch.testing.assert_close(torch.cat([single([row]) for row in rows]), wanted)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "modernbert"])
+def test_encoders_are_not_packed(folders: dict[str, Path], kind: str) -> None:
+    assert not is_exact(train_all(load(folders[kind])), CPU, pad=3, longest=60)
+
+
+def test_rows_longer_than_the_window_are_not_packed(folders: dict[str, Path]) -> None:
+    trained = train_all(load(folders["mistral"]))
+    assert is_exact(trained, CPU, pad=3, longest=64)
+    assert not is_exact(trained, CPU, pad=3, longest=100)
+    # Dropout inside the attention is nothing that the packed one knows.
+    trained.inner.config.attention_dropout = 0.1
+    assert not is_exact(trained, CPU, pad=3, longest=30)
