@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +14,11 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
+
+from classifier_trainer.progress.termination import shrink
+
+PROGRESS_BYTES = 65536
+"""The operator reads no more."""
 
 _FIELDS = {
     "percent": ("classifier_training_progress_percent", "Share of the run that is done."),
@@ -49,7 +53,7 @@ class Endpoint:
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
                 if path == "/progress":
-                    self._answer("application/json", json.dumps(document()).encode())
+                    self._answer("application/json", shrink(document(), PROGRESS_BYTES))
                 elif path == "/health":
                     self._answer("text/plain; charset=utf-8", b"ok\n")
                 elif path == "/metrics":
