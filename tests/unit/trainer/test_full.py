@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from transformers import (
-    AutoModelForSequenceClassification,
-    Gemma3TextConfig,
-    Gemma3TextModel,
-    MistralConfig,
-    MistralForCausalLM,
-    ModernBertConfig,
-    ModernBertModel,
-    PreTrainedModel,
-)
+from transformers import AutoModelForSequenceClassification
 
 from classifier_trainer.batching import padded_forward
 from classifier_trainer.compute import Compute
@@ -26,23 +16,15 @@ from classifier_trainer.model.load import Backbone, load_backbone
 from classifier_trainer.model.lora import add_adapter
 from classifier_trainer.model.packed import is_exact, packed_attention, packed_forward
 from classifier_trainer.model.trained import Trained, prepared_for_training
-from support.tiny_models import Kind, tiny_tokenizer
+from support.tiny_models import Kind, tiny_folder
 from support.tiny_training import budget, tiny_loop
 
 # peft 0.21 asks for a name that transformers 5.23 has renamed.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 
 CPU = Compute(torch.device("cpu"), torch.float32)
-SHAPE: dict[str, Any] = {
-    "vocab_size": 400,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "max_position_embeddings": 128,
-}
-KINDS = ["qwen3", "llama", "bert", "roberta", "modernbert", "mistral", "gemma"]
-DECODERS = ["qwen3", "llama", "mistral", "gemma"]
+DECODERS: tuple[Kind, ...] = ("qwen3", "llama", "smollm2", "mistral", "gemma", "gemma3")
+KINDS: tuple[Kind, ...] = (*DECODERS, "bert", "minilm", "modernbert", "roberta")
 
 
 @pytest.fixture(autouse=True)
@@ -54,29 +36,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def another(kind: str) -> PreTrainedModel:
-    torch.manual_seed(0)
-    match kind:
-        case "modernbert":
-            ends: dict[str, Any] = {"bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
-            return ModernBertModel(ModernBertConfig(**SHAPE, **ends, pad_token_id=3, local_attention=16))
-        case "mistral":
-            window: dict[str, Any] = {"sliding_window": 64, "num_key_value_heads": 2}
-            return MistralForCausalLM(MistralConfig(**SHAPE, **window, pad_token_id=3))
-        case _:
-            heads: dict[str, Any] = {"sliding_window": 64, "num_key_value_heads": 2, "head_dim": 8}
-            return Gemma3TextModel(Gemma3TextConfig(**SHAPE, **heads, pad_token_id=3))
-
-
-@pytest.fixture(scope="session")
-def folders(base_models: dict[Kind, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, Path]:
     """A base model of each kind."""
-    result: dict[str, Path] = {**base_models}
-    for kind in ("modernbert", "mistral", "gemma"):
-        result[kind] = tmp_path_factory.mktemp(kind)
-        another(kind).save_pretrained(result[kind])
-        tiny_tokenizer(bert=kind == "modernbert").save_pretrained(result[kind])
-    return result
+    root = tmp_path_factory.mktemp("base")
+    return {kind: tiny_folder(root / kind, kind) for kind in KINDS}
 
 
 def load(folder: Path, dtype: torch.dtype = torch.float32) -> Backbone:
@@ -91,7 +55,7 @@ def train_a_little(trained: Trained, compute: Compute = CPU) -> list[float]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_weight_is_trained_and_saved(tmp_path: Path, folders: dict[str, Path], kind: str) -> None:
+def test_every_weight_is_trained_and_saved(tmp_path: Path, folders: dict[Kind, Path], kind: Kind) -> None:
     backbone = load(folders[kind])
     trained = train_all(backbone)
     before = {name: part.detach().clone() for name, part in trained.model.named_parameters()}
@@ -115,15 +79,10 @@ def test_every_weight_is_trained_and_saved(tmp_path: Path, folders: dict[str, Pa
     torch.testing.assert_close(logits[0], logits[1])
 
 
-def test_saved_in_the_format_of_the_base_but_for_what_is_new(tmp_path: Path, folders: dict[str, Path]) -> None:
+def test_saved_in_the_format_of_the_base_but_for_what_is_new(tmp_path: Path, folders: dict[Kind, Path]) -> None:
     from safetensors.torch import load_file
 
-    base = tmp_path / "base"
-    model: torch.nn.Module = another("mistral")
-    model.to(torch.bfloat16)
-    assert isinstance(model, PreTrainedModel)
-    model.save_pretrained(base)
-    tiny_tokenizer().save_pretrained(base)
+    base = tiny_folder(tmp_path / "base", "mistral", dtype=torch.bfloat16)
     backbone = load(base)
     trained = train_all(backbone)
     trained.save(tmp_path / "out", None)
@@ -136,7 +95,7 @@ def test_saved_in_the_format_of_the_base_but_for_what_is_new(tmp_path: Path, fol
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_computing_activations_twice_changes_nothing(folders: dict[str, Path], kind: str) -> None:
+def test_computing_activations_twice_changes_nothing(folders: dict[Kind, Path], kind: Kind) -> None:
     losses, calls = [], []
     for saves in (False, True):
         trained = train_all(load(folders[kind]))
@@ -161,7 +120,7 @@ def test_computing_activations_twice_changes_nothing(folders: dict[str, Path], k
 
 @pytest.mark.parametrize("method", ["LoRA", "Full"])
 @pytest.mark.parametrize("kind", DECODERS)
-def test_packed_rows_are_single_rows(folders: dict[str, Path], kind: str, method: str) -> None:
+def test_packed_rows_are_single_rows(folders: dict[Kind, Path], kind: Kind, method: str) -> None:
     backbone = load(folders[kind])
     if method == "Full":
         trained = train_all(backbone)
@@ -187,15 +146,12 @@ def test_packed_rows_are_single_rows(folders: dict[str, Path], kind: str, method
     torch.testing.assert_close(torch.cat([single([row]) for row in rows]), wanted)
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta", "modernbert"])
-def test_encoders_are_not_packed(folders: dict[str, Path], kind: str) -> None:
+@pytest.mark.parametrize("kind", ["bert", "minilm", "roberta", "modernbert"])
+def test_encoders_are_not_packed(folders: dict[Kind, Path], kind: Kind) -> None:
     assert not is_exact(train_all(load(folders[kind])), CPU, pad=3, longest=60)
 
 
-def test_rows_longer_than_the_window_are_not_packed(folders: dict[str, Path]) -> None:
+def test_dropout_inside_the_attention_is_not_packed(folders: dict[Kind, Path]) -> None:
     trained = train_all(load(folders["mistral"]))
-    assert is_exact(trained, CPU, pad=3, longest=64)
-    assert not is_exact(trained, CPU, pad=3, longest=100)
-    # Dropout inside the attention is nothing that the packed one knows.
     trained.inner.config.attention_dropout = 0.1
     assert not is_exact(trained, CPU, pad=3, longest=30)

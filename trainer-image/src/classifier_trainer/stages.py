@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
@@ -37,7 +38,7 @@ from classifier_trainer.model.template import (
 )
 from classifier_trainer.progress.tracker import Tracker
 from classifier_trainer.train.loop import Settings
-from classifier_trainer.train.schedule import default_learning_rate
+from classifier_trainer.train.schedule import default_rates
 
 TRAINING_UNITS = 3
 """A token that is trained on costs about as much as three that are only read."""
@@ -98,7 +99,8 @@ def load_model(config: RunConfig, dataset: Dataset, compute: Compute, tracker: T
         task=dataset.task,
         labels=dataset.labels,
         max_length=config.hyperparameters.max_length,
-        dtype=compute.dtype,
+        # What is trained is kept in fp32; what is not is never more precise than it is computed.
+        dtype=torch.float32 if config.hyperparameters.method == "Full" else compute.dtype,
     )
     module: nn.Module = backbone.model  # transformers hides the type of to() behind its decorator
     module.to(device=compute.device)
@@ -118,7 +120,7 @@ def prepare(
     exclusive = dataset.task != "Multilabel"
     keys = [row.tobytes() for row in dataset.train.targets]
     wanted = len(keys)
-    if config.hyperparameters.method == "LoRA":
+    if config.hyperparameters.method != "HeadOnly":
         wanted = rows_for_start(len(keys), targets.shape[1], backbone.head.in_features)
     start_rows = stratified_sample(keys, wanted, seed)
     search_rows = (
@@ -182,11 +184,16 @@ def prepare(
 def settings(config: RunConfig, backbone: Backbone) -> Settings:
     """The loop's settings with their defaults filled in."""
     chosen = config.hyperparameters
-    rate = chosen.learning_rate or default_learning_rate(backbone.head.in_features)
+    rate, head_rate = default_rates(
+        backbone.head.in_features,
+        full=chosen.method == "Full",
+        learning_rate=chosen.learning_rate,
+        head_learning_rate=chosen.head_learning_rate,
+    )
     return Settings(
         epochs=chosen.epochs or _DEFAULT_EPOCHS,
         learning_rate=rate,
-        head_learning_rate=chosen.head_learning_rate or 2 * rate,
+        head_learning_rate=head_rate,
         scheduler=chosen.scheduler,
         warmup_ratio=chosen.warmup_ratio,
         weight_decay=chosen.weight_decay,
@@ -200,7 +207,7 @@ def resolved_hyperparameters(config: RunConfig, prepared: Prepared) -> dict[str,
     used = settings(config, prepared.backbone)
     result = config.hyperparameters.model_dump(mode="json", by_alias=True)
     result |= {"maxLength": prepared.backbone.max_length, "template": prepared.template or PROMPT}
-    if config.hyperparameters.method == "LoRA":
+    if config.hyperparameters.method != "HeadOnly":
         result |= {
             "epochs": used.epochs,
             "learningRate": used.learning_rate,
@@ -222,8 +229,8 @@ def _plan(config: RunConfig, dataset: Dataset, backbone: Backbone, start_rows: i
         if split
     ]
     epochs = config.hyperparameters.epochs or _DEFAULT_EPOCHS
-    train_units = TRAINING_UNITS * epochs if config.hyperparameters.method == "LoRA" else 0
-    tests = epochs if config.hyperparameters.method == "LoRA" else 1
+    train_units = TRAINING_UNITS * epochs if config.hyperparameters.method != "HeadOnly" else 0
+    tests = epochs if config.hyperparameters.method != "HeadOnly" else 1
     units = mean[0] * (start_rows + train_units * len(dataset.train))
     if dataset.test:
         units += mean[1] * tests * len(dataset.test)

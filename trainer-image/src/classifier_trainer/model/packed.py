@@ -102,21 +102,24 @@ def _attend(
     longest_row: int | None = None,
     **more: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Causal attention inside rows: query [1, heads, tokens, size], `row_ends` [rows + 1] from 0."""
+    """Causal attention inside rows: query [1, heads, tokens, size], `row_ends` [rows + 1] from 0.
+
+    `sliding_window` is how many tokens each one sees, itself among them.
+    """
     if row_ends is None or longest_row is None or dropout or any(more.get(name) is not None for name in _UNKNOWN):
         raise NotImplementedError("no packed attention for this model")
-    if sliding_window is not None and sliding_window < longest_row:
-        raise NotImplementedError("no packed attention for rows that are longer than the window")
     attend: _Attend = _fused if query.device.type == "cuda" else _by_mask
     parts = query[0].transpose(0, 1), key[0].transpose(0, 1), value[0].transpose(0, 1)
-    found = attend(*parts, row_ends, longest_row, scaling)
+    found = attend(*parts, row_ends, longest_row, sliding_window, scaling)
     return found[None], None
 
 
 _UNKNOWN = ("softcap", "s_aux", "position_bias", "is_causal")
 """What some models' attention has beyond the plain one."""
 
-_Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, int, float | None], torch.Tensor]
+_Attend = Callable[
+    [torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, int, int | None, float | None], torch.Tensor
+]
 
 
 def _fused(
@@ -125,6 +128,7 @@ def _fused(
     value: torch.Tensor,
     row_ends: torch.Tensor,
     longest_row: int,
+    window: int | None,
     scaling: float | None,
 ) -> torch.Tensor:
     from torch.nn.attention.varlen import varlen_attn
@@ -140,7 +144,7 @@ def _fused(
         longest_row,
         longest_row,
         scale=scaling,
-        window_size=(-1, 0),
+        window_size=(-1 if window is None else window - 1, 0),
         enable_gqa=query.shape[1] != key.shape[1],
     )
     assert isinstance(found, torch.Tensor)  # noqa: S101  # for the type checker
@@ -153,12 +157,15 @@ def _by_mask(
     value: torch.Tensor,
     row_ends: torch.Tensor,
     _longest: int,
+    window: int | None,
     scaling: float | None,
 ) -> torch.Tensor:
     """The same with a mask of all pairs of tokens: right everywhere, and quadratic in the tokens of the batch."""
     tokens = torch.arange(query.shape[0], device=query.device)
     row = torch.searchsorted(row_ends[1:].to(tokens.dtype), tokens, right=True)
     mask = (row[:, None] == row[None]) & (tokens[:, None] >= tokens[None])
+    if window is not None:
+        mask &= tokens[:, None] - tokens[None] < window
     groups = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
     found = functional.scaled_dot_product_attention(
