@@ -264,6 +264,11 @@ def test_what_it_prints_is_kept_short_and_no_answer(run: Run) -> None:
     assert found.printed.endswith("…")
 
 
+def test_it_may_close_what_it_prints_to(run: Run) -> None:
+    assert run("import sys\ndef cost(a, b, c): return sys.stdout.close() is None").value == 1
+    assert run("import sys\ndef cost(a, b, c): sys.stdout = sys.stderr = None; return 1").value == 1
+
+
 @pytest.fixture
 def orphans() -> Iterator[None]:
     """This process inherits children of children that end, so that none is lost."""
