@@ -26,7 +26,6 @@ from classifier_trainer.progress.tracker import Tracker
 from classifier_trainer.stages import Prepared
 from support.tiny_models import TOPICS, rows
 
-
 TEMPLATE = "{prompt} =>"
 LENGTH = 16
 

@@ -13,6 +13,8 @@ import pytest
 import classifier_artifacts
 import classifier_trainer
 from classifier_trainer.__main__ import load
+from classifier_trainer.commands.fields import all_fields
+from classifier_trainer.config import RunConfig
 from classifier_trainer.errors import UserError
 
 SOURCES = [str(Path(package.__path__[0]).parent) for package in (classifier_artifacts, classifier_trainer)]
@@ -35,12 +37,46 @@ def heavy(stderr: str) -> set[str]:
     return imported & {"torch", "transformers", "peft", "numpy", "sklearn", "scipy", "accelerate"}
 
 
-def test_help_is_light_and_names_the_fields() -> None:
-    done = command("--help")
+@pytest.mark.parametrize("arguments", [("--help",), ("train", "--help")])
+def test_help_is_light_and_names_the_fields(arguments: tuple[str, ...]) -> None:
+    done = command(*arguments)
     assert done.returncode == 0
     assert heavy(done.stderr) == set()
-    for field in ("headLearningRate", "batchSize [16]", "trainDataset", "--progress-port"):
-        assert field in done.stdout
+    for text in ("hyperparameters.batchSize [16]\n      rows in one update", "--progress-port", "--dry-run"):
+        assert text in done.stdout
+    # Every field of every part is there with its description.
+    for field in all_fields(RunConfig):
+        assert field.description, field.path
+        assert f"  {field.path}" in done.stdout
+    paths = [field.path for field in all_fields(RunConfig)]
+    for path in (
+        "baseModel.uri",
+        "trainDataset.columns.labels",
+        "hyperparameters.lora.rank",
+        "hyperparameters.earlyStopping.patience",
+        "testFunctions[].configMap.key",
+        "checkpoints.keep",
+        "output.ifExists",
+    ):
+        assert path in paths
+
+
+@pytest.mark.parametrize("name", ["check", "export", "predict", "report"])
+def test_every_command_has_help(name: str) -> None:
+    done = command(name, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"usage: classifier_trainer {name}")
+    assert heavy(done.stderr) == set()
+
+
+def test_training_is_the_command_that_needs_no_name(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("{}")
+    for arguments in (("--config", str(path)), ("train", "--config", str(path))):
+        done = command(*arguments)
+        assert done.returncode == 42
+        assert "baseModel is missing" in done.stderr
+    assert command("tran").returncode == 2
 
 
 def test_mistake_is_light_and_the_last_word(tmp_path: Path) -> None:

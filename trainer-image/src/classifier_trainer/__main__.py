@@ -12,13 +12,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from classifier_trainer import __version__
-from classifier_trainer.config import Hyperparameters, RunConfig, parse
-from classifier_trainer.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, EXIT_USER, Terminated, UserError
+from classifier_trainer.commands.parser import CONFIG_ENVIRONMENT, parse_arguments
+from classifier_trainer.config import RunConfig, parse
+from classifier_trainer.errors import (
+    EXIT_FAILURE,
+    EXIT_INTERRUPTED,
+    EXIT_TERMINATED,
+    EXIT_USER,
+    Terminated,
+    TransientError,
+    UserError,
+)
+from classifier_trainer.launch import relaunch
 from classifier_trainer.progress import termination
-
-CONFIG_ENVIRONMENT = "CLASSIFIER_RUN_CONFIG"
-DEFAULT_PORT = 9090
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,21 +32,63 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     # Threads that wait by spinning burn the CPUs of whoever else is on the machine, and three times their own work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = parse_arguments(given)
     try:
-        try:
-            config = load(options.config, options.set)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr, flush=True)
-            termination.write({"version": "v1alpha1", "phase": "Failed", "message": str(error)})
-            return EXIT_USER
-        from classifier_trainer.run import run
-
-        return run(config, port=options.progress_port)
+        if options.command == "train" and not options.dry_run:
+            return _train(options, given)
+        return _run(options)
     except Terminated:
         return EXIT_TERMINATED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+
+
+def _train(options: argparse.Namespace, given: Sequence[str]) -> int:
+    try:
+        config = load(options.config, options.set)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        termination.write({"version": "v1alpha1", "phase": "Failed", "message": str(error)})
+        return EXIT_USER
+    if (code := relaunch(given)) is not None:
+        return code
+    from classifier_trainer.run import run
+
+    return run(config, port=options.progress_port)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """All the commands that a person types and no cluster runs."""
+    try:
+        match options.command:
+            case "train":
+                from classifier_trainer.commands.dry_run import dry_run
+
+                dry_run(load(options.config, options.set))
+            case "check":
+                from classifier_trainer.commands.check import check
+
+                check(load(options.config, options.set), options.to)
+            case "export":
+                from classifier_trainer.commands.export import export
+
+                export(options.checkpoint, options.to, base=options.base, merge=options.merged)
+            case "predict":
+                from classifier_trainer.commands.predict import classify
+
+                classify(options.file, options.model, options.to, base=options.base, precision=options.precision)
+            case "report":
+                from classifier_trainer.commands.report import report
+
+                report(options.folder)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return EXIT_USER
+    except TransientError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return EXIT_FAILURE
+    return 0
 
 
 def load(file: Path | None, settings: Sequence[str]) -> RunConfig:
@@ -108,38 +156,6 @@ def _terminate(_signal: int, _frame: types.FrameType | None) -> None:
     # Once is enough: a second signal during the cleaning up must not cut that off.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Terminated
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="classifier_trainer",
-        description="Trains a text classifier from a dataset and a base model.",
-        epilog=_fields(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--config", type=Path, metavar="FILE", help=f"YAML or JSON (default: ${CONFIG_ENVIRONMENT})")
-    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="overrides a field of it")
-    parser.add_argument(
-        "--progress-port",
-        type=int,
-        default=DEFAULT_PORT,
-        metavar="PORT",
-        help="of /progress, /health, /metrics; 0 is off (default: %(default)s)",
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    return parser
-
-
-def _fields() -> str:
-    lines = ["fields of the configuration:"]
-    lines += [
-        "  baseModel.uri, taskType, trainDataset.{uri|configMap}, testDataset.{split|uri|configMap},",
-        "  output.{uri,ifExists}",
-    ]
-    for name, field in Hyperparameters.model_fields.items():
-        default = "" if field.default is None or name == "lora" else f" [{field.default}]"
-        lines.append(f"  hyperparameters.{field.alias or name}{default}  {field.description or ''}".rstrip())
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

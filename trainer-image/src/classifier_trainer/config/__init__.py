@@ -143,9 +143,12 @@ class Output(Part):
 
 
 class RunConfig(Part):
-    version: Literal["v1alpha1"] = "v1alpha1"
+    version: Literal["v1alpha1"] = Field(default="v1alpha1", description="of this configuration's form")
     base_model: BaseModelSource
-    task_type: TaskType = "Auto"
+    task_type: TaskType = Field(
+        default="Auto",
+        description="Auto finds it in all rows: one label is Binary, exactly one of several a row is Multiclass",
+    )
     train_dataset: TrainDataset
     test_dataset: TestDataset | None = None
     validation: Validation = Validation()

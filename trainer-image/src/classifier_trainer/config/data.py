@@ -15,8 +15,8 @@ _URI = "pvc://claim/path, file:///path, s3://bucket/key, https://host/path or hf
 
 
 class ConfigMapKey(Part):
-    name: str = Field(min_length=1)
-    key: str = Field(min_length=1)
+    name: str = Field(min_length=1, description="of the ConfigMap")
+    key: str = Field(min_length=1, description="in its data")
 
     @property
     def uri(self) -> str:

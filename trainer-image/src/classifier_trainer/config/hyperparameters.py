@@ -31,9 +31,13 @@ _LOOP_ONLY = (
 
 
 class Lora(Part):
-    rank: int = Field(default=16, ge=1, le=1024)
-    alpha: float = Field(default=32, gt=0, le=4096)
-    dropout: float = Field(default=0, ge=0, lt=1)
+    rank: int = Field(
+        default=16, ge=1, le=1024, description="of the adapters' matrices; more learns more and costs more"
+    )
+    alpha: float = Field(default=32, gt=0, le=4096, description="the adapters' sum is scaled by alpha / rank")
+    dropout: float = Field(
+        default=0, ge=0, lt=1, description="share of the adapters' inputs that is left out at random"
+    )
     target_modules: Literal["AllLinear"] | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] = (
         Field(default="AllLinear", description="AllLinear, or names of layers such as [q_proj, v_proj]")
     )
@@ -70,13 +74,13 @@ class Hyperparameters(Part):
     template: str = Field(
         default="Auto", max_length=1024, description="what stands around {prompt}; Auto chooses, '{prompt}' is none"
     )
-    scheduler: Scheduler = "Linear"
+    scheduler: Scheduler = Field(default="Linear", description="how the learning rates fall after the warm-up")
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1, description="share of the updates")
-    weight_decay: float = Field(default=0, ge=0, le=1)
-    max_grad_norm: float = Field(default=1.0, gt=0, le=1000)
+    weight_decay: float = Field(default=0, ge=0, le=1, description="of AdamW, on all that is trained")
+    max_grad_norm: float = Field(default=1.0, gt=0, le=1000, description="to which the gradients of an update are cut")
     lora: Lora = Lora()
     precision: Precision = Field(default="Auto", description="Auto is BFloat16 where the hardware has it")
-    seed: int = Field(default=42, ge=0, le=2**31 - 1)
+    seed: int = Field(default=42, ge=0, le=2**31 - 1, description="of splits, samples, the order of rows and dropout")
     early_stopping: EarlyStopping | None = None
     class_weights: ClassWeights = Field(
         default="None", description="Balanced weighs rows (Multilabel: labels) by the inverse of their frequency"

@@ -1,0 +1,1 @@
+"""The subcommands beside `train`. Each module is imported only when its command runs."""
