@@ -19,7 +19,7 @@ Target = Callable[..., Any]
 @lru_cache(maxsize=1)
 def _context() -> ForkServerContext:
     context = get_context("forkserver")
-    context.set_forkserver_preload(["support.resumable", "support.ranks"])
+    context.set_forkserver_preload(["support.resumable", "support.ranks", "support.small_run"])
     # The server takes nothing else of this process's path.
     before = os.environ.get("PYTHONPATH")
     os.environ |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}

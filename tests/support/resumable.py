@@ -19,6 +19,8 @@ from classifier_trainer.output.metrics_log import MetricsLog
 from classifier_trainer.output.run_json import METRICS
 from classifier_trainer.output.store import FolderStore
 from classifier_trainer.progress.tracker import Tracker
+from classifier_trainer.train.interrupt import deferred
+from classifier_trainer.train.loop import Step
 from support.tiny_training import Classifier, budget, tiny_loop
 
 DIGEST = "v1:test"
@@ -36,14 +38,25 @@ def train(folder: Path, every: int, said: Path) -> None:
         keeper.go_on_from(saved)
     with said.open("w", buffering=1) as stream:
         stream.write(f"{loop.done}\n")
-        try:
-            for step in loop:
+        said_of: list[Step] = []
+
+        def say() -> None:
+            step = loop.last
+            if step is None or step in said_of:
+                return
+            with deferred():
+                said_of.append(step)
                 with MetricsLog(folder / METRICS) as log:
                     log.write({"step": step.step, "loss": step.loss, "gradNorm": step.grad_norm})
                 stream.write(f"{step.step}\n")
+
+        try:
+            for step in loop:
+                say()
                 if step.step % every == 0:
                     keeper.save_if_due()
         except Terminated:
+            say()
             keeper.save()
             sys.exit(EXIT_TERMINATED)
     torch.save(model.state_dict(), folder / "weights.pt")

@@ -143,6 +143,16 @@ class Writer:
         self._delete_superseded(finished=True)
         return best
 
+    @staticmethod
+    def entry(scored: Scored) -> dict[str, Any]:
+        """The checkpoint as the status has it."""
+        return {
+            "name": scored.name,
+            "step": scored.step,
+            "path": f"{CHECKPOINTS}/{scored.name}",
+            "metrics": {metric: f"{value:.4f}" for metric, value in scored.metrics.items()},
+        }
+
     def save_full(self, folder: Path) -> None:
         """Saves a backbone of which only the new modules were trained."""
         save_head_only(self.prepared.backbone, folder)
@@ -169,15 +179,7 @@ class Writer:
         self.store.publish(METRICS)
         best = self.best.name
         self.record.update(checkpoints=[one.document() for one in self.written], best=best)
-        self.tracker.checkpoint(
-            {
-                "name": scored.name,
-                "step": scored.step,
-                "path": f"{CHECKPOINTS}/{scored.name}",
-                "metrics": {metric: f"{value:.4f}" for metric, value in scored.metrics.items()},
-            },
-            best=best,
-        )
+        self.tracker.checkpoint(self.entry(scored), best=best)
         for one in self.written:
             if one.name != best:  # of which model/ may be made
                 self.store.free(f"{CHECKPOINTS}/{one.name}")

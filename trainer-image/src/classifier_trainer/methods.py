@@ -35,6 +35,7 @@ from classifier_trainer.train import sharded, state
 from classifier_trainer.train.early import Patience
 from classifier_trainer.train.goal import Goal
 from classifier_trainer.train.head_only import fit_head
+from classifier_trainer.train.interrupt import deferred
 from classifier_trainer.train.loop import Loop, MemoryExitError, Rows, Step, Trainable
 from classifier_trainer.train.memory import must_be_sharded, training_bytes
 
@@ -92,9 +93,11 @@ def train_in_loop(
         if saved is not None:
             keeper.go_on_from(saved)
             tracker.say(f"going on after update {loop.done} of {loop.steps}")
+        training = _Training(loop, keeper, writer, trained, tracker, used.epochs, _patience(config))
         try:
-            _Training(loop, keeper, writer, trained, tracker, used.epochs, _patience(config)).run()
+            training.run()
         except Terminated:
+            training.report()
             keeper.save()
             raise
         except MemoryExitError as error:
@@ -117,6 +120,7 @@ class _Training:
     ) -> None:
         self._loop, self._keeper, self._writer, self._trained = loop, keeper, writer, trained
         self._tracker, self._epochs, self._patience = tracker, epochs, patience
+        self._reported: Step | None = None
 
     def run(self) -> None:
         """Trains to the last epoch, or until patience is over."""
@@ -126,9 +130,7 @@ class _Training:
             return
         self._tracker.phase("Training", f"epoch {epoch + 1} of {self._epochs}")
         for step in loop:
-            if distributed.is_main():
-                with MetricsLog(self._writer.output / METRICS) as log:
-                    report(step, self._epochs, log, self._tracker)
+            self.report()
             if not step.last_of_epoch:
                 self._keeper.save_if_due()
                 continue
@@ -138,11 +140,25 @@ class _Training:
                 return
             self._tracker.phase("Training", f"epoch {step.epoch + 1} of {self._epochs}")
 
+    def report(self) -> None:
+        """Says what the last update did, unless that was said: SIGTERM may come between the two."""
+        step = self._loop.last
+        if step is None or step is self._reported:
+            return
+        with deferred():
+            self._reported = step
+            if distributed.is_main():
+                with MetricsLog(self._writer.output / METRICS) as log:
+                    report(step, self._epochs, log, self._tracker)
+
     def _judge_again(self, trained: int) -> bool:
         """Hears the scores of the checkpoints that there are, and writes that of epoch `trained` if it is missing."""
         over = False
+        told = {entry["name"] for entry in self._tracker.document()["checkpoints"]}
         for scored in self._writer.written:
             over = self._is_over(scored)
+            if scored.name not in told:  # the last one, if the run was killed just then
+                self._tracker.checkpoint(self._writer.entry(scored), best=self._writer.best.name)
         if trained and not any(one.epoch == trained for one in self._writer.written):
             over = self._write(trained)
         return distributed.broadcast_object(over) or trained == self._epochs

@@ -142,6 +142,8 @@ class Loop:
         """Updates of the whole run."""
         self.done = 0
         """Updates so far."""
+        self.last: Step | None = None
+        """What the last of them did; None if it was done by the loop that this one goes on from."""
         self.token_budget = compute.token_budget
         self.saves_memory = False
 
@@ -212,20 +214,22 @@ class Loop:
                 self._discard()
                 raise Terminated
             loss = self._add_up(loss)
+        tokens = sum(int(lengths[row]) for row in rows)
         with deferred():
             norm = self._step()
-        return Step(
-            epoch=epoch + 1,
-            step=self.done,
-            steps=self.steps,
-            last_of_epoch=number + 1 == self.updates_an_epoch,
-            loss=loss,
-            learning_rate=self._rates[0] * share,
-            grad_norm=norm,
-            rows=len(rows),
-            tokens=sum(int(lengths[row]) for row in rows),
-            seconds=time.perf_counter() - start,
-        )
+            self.last = Step(
+                epoch=epoch + 1,
+                step=self.done,
+                steps=self.steps,
+                last_of_epoch=number + 1 == self.updates_an_epoch,
+                loss=loss,
+                learning_rate=self._rates[0] * share,
+                grad_norm=norm,
+                rows=len(rows),
+                tokens=tokens,
+                seconds=time.perf_counter() - start,
+            )
+        return self.last
 
     def _compute_gradients(self, rows: Sequence[int], total: float) -> float:
         """This rank's share of the update's loss; its gradients are there then. Replayed whole, if memory ran out."""
