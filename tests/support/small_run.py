@@ -6,13 +6,14 @@ import json
 import os
 import signal
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from classifier_trainer import checkpoints, distributed, stages
+from classifier_trainer import checkpoints, distributed, methods, stages
 from classifier_trainer.checkpoints import Writer
 from classifier_trainer.compute import Compute
 from classifier_trainer.config import parse
@@ -52,7 +53,7 @@ def run(content: dict[str, Any], kill: Place | None = None, number: int = signal
     if saved is not None:
         writer.restore(saved.update)
     if kill is not None:
-        _arm(kill, number, writer)
+        _arm(kill, number)
     if config.hyperparameters.method == "HeadOnly":
         train_head_only(config, prepared, compute, writer, tracker)
     else:
@@ -82,7 +83,7 @@ def run_as_rank(rank: int, folder: Path, content: dict[str, Any]) -> None:
     (folder / f"rank-{rank}.json").write_text(json.dumps([one.name for one in writer.written]))
 
 
-def _arm(kill: Place, number: int, writer: Writer) -> None:
+def _arm(kill: Place, number: int) -> None:
     kind, at = kill
     calls = iter(range(1, 10**9))
 
@@ -95,13 +96,15 @@ def _arm(kill: Place, number: int, writer: Writer) -> None:
         return struck
 
     if kind == "test":
-        checkpoints.predict = strike(checkpoints.predict)
+        _replace(checkpoints, "predict", strike)
     elif kind == "save":
-        state.save = strike(state.save)
+        _replace(state, "save", strike)
     else:
-        from classifier_trainer import methods
+        _replace(methods, "report", strike)
 
-        methods.report = strike(methods.report)
+
+def _replace(module: types.ModuleType, name: str, by: Callable[[Any], Any]) -> None:
+    setattr(module, name, by(getattr(module, name)))
 
 
 def _terminate(_signal: int, _frame: Any) -> None:
