@@ -16,7 +16,7 @@ import torch
 from classifier_trainer.errors import EXIT_TERMINATED, Terminated
 from classifier_trainer.keeper import Keeper, begin
 from classifier_trainer.output.metrics_log import MetricsLog
-from classifier_trainer.output.run_json import METRICS
+from classifier_trainer.output.run_json import METRICS, Record
 from classifier_trainer.output.store import FolderStore
 from classifier_trainer.progress.tracker import Tracker
 from classifier_trainer.train.interrupt import deferred
@@ -34,6 +34,7 @@ def train(folder: Path, every: int, said: Path) -> None:
     loop = tiny_loop(model, budget(60))
     keeper = Keeper(store, loop, Tracker(), {"digest": DIGEST}, every=0)
     saved = begin(store, DIGEST)
+    Record(store, {}).update(digest=DIGEST)
     if saved is not None:
         keeper.go_on_from(saved)
     with said.open("w", buffering=1) as stream:

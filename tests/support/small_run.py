@@ -49,6 +49,8 @@ def run(content: dict[str, Any], kill: Place | None = None, number: int = signal
     path, backbone = stages.load_model(config, dataset, compute, tracker)
     prepared = stages.prepare(config, dataset, path, backbone, compute, tracker)
     record = Record(store, (read_run(store) if saved else None) or new_run(config.digest(), config.as_set()))
+    if distributed.is_main():
+        record.update()
     writer = Writer(store, record, config, dataset, prepared, compute, tracker)
     if saved is not None:
         writer.restore(saved.update)

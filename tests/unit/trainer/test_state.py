@@ -17,6 +17,7 @@ import torch
 
 from classifier_trainer.errors import Terminated
 from classifier_trainer.keeper import begin, cut_log
+from classifier_trainer.output.run_json import Record
 from classifier_trainer.output.store import FolderStore
 from classifier_trainer.train import state
 from classifier_trainer.train.early import Patience
@@ -171,6 +172,7 @@ def test_another_configuration_starts_anew_and_a_noted_budget_stays(tmp_path: Pa
     state.save(folder, loop.state(), {"digest": "one"})
     state.save_token_budget(folder, 512)
     (tmp_path / "metrics.jsonl").write_text("{}\n")
+    Record(store, {}).update(digest="one")
     found = begin(store, "one")
     assert found is not None
     assert found.update == 1

@@ -10,7 +10,7 @@ from typing import Any
 
 from classifier_trainer import distributed
 from classifier_trainer.output.metrics_log import MetricsLog
-from classifier_trainer.output.run_json import METRICS, clear
+from classifier_trainer.output.run_json import METRICS, clear, unfinished_run
 from classifier_trainer.output.store import Store
 from classifier_trainer.progress.tracker import Tracker
 from classifier_trainer.train import state
@@ -103,13 +103,12 @@ def cut_log(path: Path, offset: int, update: int) -> None:
 def begin(store: Store, digest: str) -> Saved | None:
     """Makes the output ready for a run of this digest: what can be gone on from stays, the rest is cleared.
 
-    Only rank 0 may call it; the others find the state afterwards.
+    Only rank 0 may call it; the others look for the state afterwards.
     """
-    store.bring(FOLDER)
     folder = store.folder / FOLDER
-    saved = state.find(folder)
+    found = unfinished_run(store, digest)
+    saved = None if found is None else state.find(folder)
     if saved is not None and saved.record.get("digest") == digest:
-        store.remove_unfinished()
         return saved
     tokens = state.token_budget(folder)
     clear(store)
