@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -50,12 +51,12 @@ class Written:
         )
 
 
-def dataset(task: Task, validation: int, test: int) -> Dataset:
+def dataset(task: Task, validation: int, test: int, topics: Sequence[str] = tuple(TOPICS)) -> Dataset:
     """Rows of the topics; Binary asks for the first, Multilabel has also rows without any."""
-    labels = list(TOPICS)[:1] if task == "Binary" else list(TOPICS)
+    labels = list(topics)[:1] if task == "Binary" else list(topics)
 
     def split(count: int, seed: int) -> Split:
-        found = rows(tuple(TOPICS), count, seed)
+        found = rows(tuple(topics), count, seed)
         targets = np.array([[int(topic == label) for label in labels] for _, topic in found], np.int8)
         if task == "Multilabel":
             targets[::5] = 0
@@ -86,6 +87,7 @@ def writer(
     test: int = 30,
     dtype: torch.dtype = torch.float32,
     adapter_base: Path | None = None,
+    topics: Sequence[str] = tuple(TOPICS),
     more: dict[str, Any] | None = None,
     **hyperparameters: Any,
 ) -> Written:
@@ -101,7 +103,7 @@ def writer(
             **(more or {}),
         }
     )
-    data = dataset(task, validation, test)
+    data = dataset(task, validation, test, topics)
     # Every weight is trained in fp32, whatever the rest is computed in.
     backbone = load_backbone(
         base,
