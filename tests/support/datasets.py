@@ -52,16 +52,17 @@ def completions(table: Table) -> list[list[str]]:
     return result
 
 
+def parsed(parts: dict[str, Any]) -> RunConfig:
+    """A configuration of the parts about the data."""
+    return parse({"baseModel": {"uri": "file:///none"}, "output": {"uri": "file:///none"}, **parts})
+
+
 def config(train: Path, test: Path | float | None = None, **parts: Any) -> RunConfig:
     """A configuration of which only the data counts."""
-    content: dict[str, Any] = {
-        "baseModel": {"uri": "file:///none"},
-        "output": {"uri": "file:///none"},
-        "trainDataset": {"uri": f"file://{train}", **parts.pop("trainDataset", {})},
-    }
+    content: dict[str, Any] = {"trainDataset": {"uri": f"file://{train}", **parts.pop("trainDataset", {})}}
     if test is not None:
         content["testDataset"] = {"split": test} if isinstance(test, float) else {"uri": f"file://{test}"}
-    return parse({**content, **parts})
+    return parsed({**content, **parts})
 
 
 def fetch_file(source: Source, field: str) -> DataFiles:

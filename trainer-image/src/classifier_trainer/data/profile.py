@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from classifier_trainer.data.column import Column
+from classifier_trainer.data.column import CHUNK, Column
 from classifier_trainer.data.duplicates import count_known, repeats
 from classifier_trainer.data.label_sets import Mask
 from classifier_trainer.data.partition import TEST, TRAIN, VALIDATION, Partition, counts_by_side
@@ -116,8 +116,8 @@ def add_token_lengths(
     """
     warnings = Warnings(list(profile.get("warnings", [])))
     before = len(warnings.found)
-    found = _histogram({name: iter([values]) for name, values in lengths.items()})
-    cut = {name: int((values > max_length).sum()) for name, values in lengths.items()}
+    found = _histogram({name: _pieces(values) for name, values in lengths.items()})
+    cut = {name: sum(int((part > max_length).sum()) for part in _pieces(values)) for name, values in lengths.items()}
     for name, rows in cut.items():
         if rows:
             word = "training" if name == "train" else name
@@ -229,6 +229,11 @@ def _missing(table: Table, used: Mask, task: str, labels: list[str], warnings: W
 def _picked(lengths: Column, mask: Mask) -> Iterable[Lengths]:
     for start, values in lengths.chunks():
         yield values[mask[start : start + len(values)]]
+
+
+def _pieces(lengths: Lengths) -> Iterable[Lengths]:
+    for start in range(0, len(lengths), CHUNK):
+        yield lengths[start : start + CHUNK]
 
 
 def _bincount(parts: Iterable[Lengths]) -> tuple[npt.NDArray[np.int64], int]:

@@ -60,18 +60,16 @@ class ArrowFile:
         self.path = path
         self.digest = digest
         self._starts = starts
-        self._mapped: Any = None
+        self._reader: Any = None
         self._latest: tuple[int, Any] = (-1, None)
 
     def __len__(self) -> int:
         return int(self._starts[-1])
 
     def batches(self) -> Iterator[list[str]]:
-        """All texts in order, read without mapping the file, so that none stays in memory."""
-        with pa.OSFile(str(self.path), "rb") as source:
-            reader = pa.ipc.open_file(source)
-            for number in range(reader.num_record_batches):
-                yield reader.get_batch(number).column(0).to_pylist()
+        """All texts in order, a batch of the file at a time."""
+        for number in range(len(self._starts) - 1):
+            yield self._batch(number).to_pylist()
 
     def one(self, row: int) -> str:
         """The text of a row."""
@@ -92,15 +90,16 @@ class ArrowFile:
         return result
 
     def _batch(self, number: int) -> Any:
+        # Read rather than mapped: pages of a mapped file count as memory of the process for as long as it is mapped.
         if self._latest[0] != number:
-            if self._mapped is None:
-                self._mapped = pa.ipc.open_file(pa.memory_map(str(self.path)))
-            self._latest = number, self._mapped.get_batch(number).column(0)
+            if self._reader is None:
+                self._reader = pa.ipc.open_file(pa.OSFile(str(self.path), "rb"))
+            self._latest = number, self._reader.get_batch(number).column(0)
         return self._latest[1]
 
     def __getstate__(self) -> dict[str, Any]:
-        # Another process maps the file for itself.
-        return {**self.__dict__, "_mapped": None, "_latest": (-1, None)}
+        # Another process opens the file for itself.
+        return {**self.__dict__, "_reader": None, "_latest": (-1, None)}
 
 
 class Texts(Sequence[str]):
