@@ -54,6 +54,8 @@ _BYTES = [
     b"\x1f\x8b",
 ]
 
+_LINES = [b"[]", b"1", b"null", b"{", b"}{", b"[" * 5000, b"9" * 5000]
+
 
 @dataclass
 class Case:
