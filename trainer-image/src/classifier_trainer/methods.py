@@ -52,11 +52,43 @@ def train_in_loop(
 
     Goes on from `saved`, and saves every `stateEvery`, at the end of each epoch before it is tested, and on SIGTERM.
     """
+    with ready_loop(config, writer.dataset, prepared, compute, tracker, goes_on=saved is not None) as (loop, trained):
+        folder = writer.output / state.FOLDER
+        loop.token_budget = min(loop.token_budget, state.token_budget(folder) or loop.token_budget)
+        facts = {"digest": config.digest(), "labels": writer.dataset.labels, "template": prepared.template}
+        keeper = Keeper(writer.store, loop, tracker, facts, every=seconds(config.hyperparameters.state_every))
+        if saved is not None:
+            keeper.go_on_from(saved)
+            tracker.say(f"going on after update {loop.done} of {loop.steps}")
+        training = _Training(loop, keeper, writer, trained, tracker, _patience(config))
+        try:
+            training.run()
+        except Terminated:
+            training.report()
+            keeper.save()
+            raise
+        except MemoryExitError as error:
+            state.save_token_budget(folder, error.token_budget)
+            raise
+
+
+@contextmanager
+def ready_loop(
+    config: RunConfig,
+    dataset: Dataset,
+    prepared: Prepared,
+    compute: Compute,
+    tracker: Tracker,
+    *,
+    goes_on: bool = False,
+) -> Iterator[tuple[Loop, Trained]]:
+    """The loop at its start, and the model it trains; together. A loop that `goes_on` is given its state by the caller,
+    so that it needs no start of the head."""
     backbone, chosen = prepared.backbone, config.hyperparameters
     used = stages.settings(config, backbone)
-    goal = _goal(config, writer.dataset, prepared)
-    if saved is None:
-        _start_head(prepared, writer.dataset.labels, goal, used.seed, tracker)
+    goal = _goal(config, dataset, prepared)
+    if not goes_on:
+        _start_head(prepared, dataset.labels, goal, used.seed, tracker)
     if chosen.method == "Full":
         trained = train_all(backbone)
     else:
@@ -71,38 +103,15 @@ def train_in_loop(
     lengths = _lengths(prepared.train_ids)
     longest = int(max(lengths))
     shard_if_needed(trained, compute, longest, tracker)
-    with (
-        prepared_for_training(trained, compute, longest),
-        _forward(trained, prepared, compute, longest) as (forward, padded),
-    ):
-        loop = Loop(
-            Trainable(trained.model, trained.body, trained.head, forward, padded, trained.checkpoint_activations),
-            Rows(
-                prepared.train_ids,
-                lengths,
-                goal,
-                lambda epoch: updates(lengths, chosen.batch_size, used.seed, epoch),
-            ),
-            used,
-            compute,
+    with prepared_for_training(trained, compute, longest), _forward(trained, prepared, compute, longest) as called:
+        forward, padded = called
+        trainable = Trainable(
+            trained.model, trained.body, trained.head, forward, padded, trained.checkpoint_activations
         )
-        folder = writer.output / state.FOLDER
-        loop.token_budget = min(loop.token_budget, state.token_budget(folder) or loop.token_budget)
-        facts = {"digest": config.digest(), "labels": writer.dataset.labels, "template": prepared.template}
-        keeper = Keeper(writer.store, loop, tracker, facts, every=seconds(chosen.state_every))
-        if saved is not None:
-            keeper.go_on_from(saved)
-            tracker.say(f"going on after update {loop.done} of {loop.steps}")
-        training = _Training(loop, keeper, writer, trained, tracker, used.epochs, _patience(config))
-        try:
-            training.run()
-        except Terminated:
-            training.report()
-            keeper.save()
-            raise
-        except MemoryExitError as error:
-            state.save_token_budget(folder, error.token_budget)
-            raise
+        rows = Rows(
+            prepared.train_ids, lengths, goal, lambda epoch: updates(lengths, chosen.batch_size, used.seed, epoch)
+        )
+        yield Loop(trainable, rows, used, compute), trained
 
 
 class _Training:
@@ -115,11 +124,10 @@ class _Training:
         writer: Writer,
         trained: Trained,
         tracker: Tracker,
-        epochs: int,
         patience: Patience,
     ) -> None:
         self._loop, self._keeper, self._writer, self._trained = loop, keeper, writer, trained
-        self._tracker, self._epochs, self._patience = tracker, epochs, patience
+        self._tracker, self._epochs, self._patience = tracker, loop.steps // loop.updates_an_epoch, patience
         self._reported: Step | None = None
 
     def run(self) -> None:
