@@ -37,7 +37,7 @@ _FLAGS = (
     "--no-default-browser-check",
     "--no-proxy-server",
     # Whatever a page might ask for outside this machine finds nothing.
-    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     "--remote-debugging-pipe",
 )
 _SECONDS = 60.0
@@ -112,12 +112,16 @@ class Browser:
     def open(
         self, path: Path, *, scheme: Literal["light", "dark"] = "light", width: int = 1280, phone: bool = False
     ) -> None:
-        """Loads a file of this machine and forgets the events of earlier ones."""
-        self.events.clear()
+        """Loads a file of this machine."""
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": phone}
         self.call("Emulation.setDeviceMetricsOverride", **size)
         self.media(scheme=scheme)
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        self.go(path.resolve().as_uri())
+
+    def go(self, address: str) -> None:
+        """Loads an address and forgets the events of earlier ones."""
+        self.events.clear()
+        self.call("Page.navigate", url=address)
         self._until("Page.loadEventFired")
 
     def media(self, *, scheme: str = "light", kind: str = "") -> None:

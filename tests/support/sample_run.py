@@ -71,8 +71,9 @@ def sample_run(
     listed = []
     for epoch in range(1, epochs + 1):
         name, step = f"epoch-{epoch}", steps * epoch // epochs
-        raw = _OVERCONFIDENT * _logits(targets, task, noise, 1.0 + 0.25 * epoch)
-        raw[: len(texts or [])] *= -2.0
+        raw = _OVERCONFIDENT * _logits(targets, task, noise, 1.0 + 0.25 * min(epoch, 3))
+        told = len(texts or [])
+        raw[:told] = -4 * _logits(targets[:told], task, 0 * noise[:told], 2.0)
         scores = {
             split: evaluate(
                 targets[part],
@@ -175,7 +176,7 @@ def _logits(
     if task == "Binary":
         signed = (2.0 * targets - 1) * strength * 0.5
         return np.hstack([-signed, signed]) + noise
-    return 2 * (strength * (2.0 * targets - 1) + 0.9 * noise)
+    return 2.5 * strength * (strength * (2.0 * targets - 1) + 0.9 * noise)  # the log odds of such noise
 
 
 def _step_lines(random: np.random.Generator, steps: int, epochs: int) -> list[dict[str, Any]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from classifier_trainer.output.report.svg import Chart, Scale, Svg, frame, ticks
+from markupsafe import Markup
+
+from classifier_trainer.output.report.svg import BROAD, NARROW, Chart, Scale, Svg, frame, ticks
 from classifier_trainer.output.report.values import (
     count,
     dig,
@@ -59,11 +61,18 @@ def length_chart(lengths: Mapping[str, Any]) -> Chart | None:
     unit, cut = printable(lengths.get("unit") or "tokens", 20), number(lengths.get("maxLength"))
     # Empty bins at the end only press the others together.
     last = max(place for place, value in enumerate(counts) if value) + 1
-    edges, counts = edges[: last + 1], counts[:last]
-    plane = frame(
-        f"Lengths of the training texts in {unit}", (0, len(counts)), (0, max(counts) * 1.05), size=(1040, 300)
-    )
-    plane.axes(unit, "rows", lambda place: count(edges[int(place)]), count, x_ticks=min(12, len(counts)))
+    broad, narrow = (_histogram(edges[: last + 1], counts[:last], unit, cut, size) for size in (BROAD, NARROW))
+    return Chart("Text lengths", broad, (), _length_note(lengths, unit), wide=True, narrow=narrow)
+
+
+def _histogram(
+    edges: Sequence[float], counts: Sequence[float], unit: str, cut: float | None, size: tuple[float, float]
+) -> Markup:
+    """Bins of one width, whatever they hold: their edges stand below."""
+    title = f"Lengths of the training texts in {unit}"
+    plane = frame(title, (0, len(counts)), (0, max(counts) * 1.05), size=size)
+    wanted = min(len(counts), 12 if size == BROAD else 5)
+    plane.axes(unit, "rows", lambda place: count(edges[int(place)]), count, x_ticks=wanted)
     width = plane.x(1) - plane.x(0)
     for place, rows in enumerate(counts):
         if not rows:
@@ -81,17 +90,14 @@ def length_chart(lengths: Mapping[str, Any]) -> Chart | None:
         )
     if cut is not None and edges[0] <= cut <= edges[-1]:
         place = next(index for index in range(len(counts)) if cut <= edges[index + 1])
-        inside = (cut - edges[place]) / ((edges[place + 1] - edges[place]) or 1)
-        x = plane.x(place + inside)
+        x = plane.x(place + (cut - edges[place]) / ((edges[place + 1] - edges[place]) or 1))
         plane.svg.add("line", x1=x, x2=x, y1=plane.y.start, y2=plane.y.end, class_="cut")
+        left = x > size[0] / 2
+        end = "end" if left else ""
         plane.svg.text(
-            x - 6 if x > 300 else x + 6,
-            plane.y.end + 12,
-            f"maxLength {count(cut)}",
-            anchor="end" if x > 300 else "start",
-            css="tick strong",
+            x - 6 if left else x + 6, plane.y.end + 4, f"maxLength {count(cut)}", anchor=end, css="tick strong"
         )
-    return Chart("Text lengths", plane.svg.markup(), (), _length_note(lengths, unit), wide=True)
+    return plane.svg.markup()
 
 
 def _length_note(lengths: Mapping[str, Any], unit: str) -> str:
@@ -126,18 +132,19 @@ def class_chart(labels: Sequence[object]) -> Chart | None:
     shown = rows if not left_out else [*rows[: _SHOWN_CLASSES // 2], *rows[-_SHOWN_CLASSES // 2 :]]
     present = [(place, *split) for place, split in enumerate(_SPLITS) if any(row[1][place] for row in rows)]
     most = max(sum(value or 0.0 for value in values) for _, values in shown)
-    svg = Svg(560, 24 * len(shown) + 30, "Rows of each label")
-    scale = Scale(0, most * 1.02, 190, 500)
+    left = 16 + 7.4 * max(len(_clipped(name)) for name, _ in shown)
+    svg = Svg(500, 24 * len(shown) + 30, "Rows of each label")
+    scale = Scale(0, most * 1.02, left, 440)
     for value in ticks(0, most * 1.02, 3):
         x = scale(value)
         svg.add("line", x1=x, x2=x, y1=4, y2=24 * len(shown) + 4, class_="grid")
         svg.text(x, 24 * len(shown) + 22, count(value), anchor="middle", css="tick")
     for line, (name, values) in enumerate(shown):
         y = 24 * line + 6
-        svg.text(182, y + 13, _clipped(name), anchor="end", css="label")
-        x = 190.0
+        svg.text(left - 8, y + 13, _clipped(name), anchor="end", css="label")
+        x = left
         for place, split, css in present:
-            width = scale(values[place] or 0.0) - 190
+            width = scale(values[place] or 0.0) - left
             if width > 0:
                 tip = f"{name}: {count(values[place])} {split} rows"
                 svg.add("rect", x=round(x, 1), y=y, width=round(width, 1), height=17, class_=f"bar {css}", tip=tip)

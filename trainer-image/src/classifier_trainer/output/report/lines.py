@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from classifier_trainer.output.report.svg import Chart, Format, Frame, frame, path, short
+from classifier_trainer.output.report.svg import BROAD, Chart, Format, Frame, frame, path, short
 
 Points = Sequence[tuple[float, float]]
 
@@ -59,7 +59,7 @@ def lines(
     y: tuple[float, float],
     y_ticks: Format = short,
     x: tuple[float, float] | None = None,
-    size: tuple[float, float] = (1040, 320),
+    size: tuple[float, float] = BROAD,
     marks: Sequence[tuple[float, str]] = (),
     diagonal: bool = False,
     x_ticks: int = 6,

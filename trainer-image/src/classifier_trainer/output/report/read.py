@@ -13,6 +13,7 @@ from typing import Any
 from classifier_trainer.output.report.values import dig, mapping, number, sequence
 
 STEP_FIELDS = ("step", "epoch", "loss", "learningRate", "gradNorm", "tokensPerSecond")
+_SPLITS = ("test", "validation")
 
 
 @dataclass(frozen=True)
@@ -134,22 +135,17 @@ def _checkpoints(folder: Path, record: dict[str, Any], lines: dict[str, dict[str
     steps = {str(item["name"]): item.get("step") for item in map(mapping, listed) if "name" in item}
     steps |= {name: line.get("step") for name, line in lines.items()}
     kept = folder / "checkpoints"
-    for path in kept.iterdir() if kept.is_dir() else ():
-        if path.is_dir() and not path.name.startswith("."):
-            steps.setdefault(path.name, None)
+    # By what is there: a name in a file is no path to follow.
+    places = {path.name: path for path in kept.iterdir() if path.is_dir()} if kept.is_dir() else {}
+    for name in places:
+        if not name.startswith("."):
+            steps.setdefault(name, None)
     found = []
     for name, step in steps.items():
-        place = kept / name
-        found.append(
-            Checkpoint(
-                name=name,
-                step=number(step),
-                test=mapping(_json(place / "test" / "metrics.json")) or mapping(dig(lines, name, "test")),
-                validation=mapping(_json(place / "validation" / "metrics.json"))
-                or mapping(dig(lines, name, "validation")),
-                folder=place if place.is_dir() else None,
-            )
-        )
+        place = places.get(name)
+        scores = {split: mapping(_json(place / split / "metrics.json")) if place else {} for split in _SPLITS}
+        scores = {split: value or mapping(dig(lines, name, split)) for split, value in scores.items()}
+        found.append(Checkpoint(name, number(step), scores["test"], scores["validation"], place))
     return sorted(found, key=lambda item: (item.step is None, item.step or 0.0, _natural(item.name)))
 
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+BROAD, NARROW = (1040, 320), (400, 250)
+"""Sizes of a chart that has a line of the page for itself, and of one beside others or on a phone."""
+
 Format = Callable[[float], str]
 
 
@@ -22,6 +25,8 @@ class Chart:
     """(class, name) of each series, if there is more than one."""
     note: str = ""
     wide: bool = False
+    narrow: Markup | None = None
+    """The same for a phone."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,11 @@ class Frame:
             self.svg.add("line", x1=left, x2=right, y1=place, y2=place, class_="grid")
             self.svg.text(left - 8, place + 4, y_format(value), anchor="end", css="tick")
         for value in ticks(self.x.low, self.x.high, x_ticks):
-            self.svg.text(self.x(value), bottom + 18, x_format(value), anchor="middle", css="tick")
+            place, said = self.x(value), x_format(value)
+            if place + 4 * len(said) > right + 16:
+                self.svg.text(right + 16, bottom + 18, said, anchor="end", css="tick")
+            else:
+                self.svg.text(place, bottom + 18, said, anchor="middle", css="tick")
         self.svg.add("line", x1=left, x2=right, y1=bottom, y2=bottom, class_="axis")
         self.svg.text((left + right) / 2, bottom + 38, x_label, anchor="middle", css="name")
         if y_label:

@@ -203,7 +203,8 @@ def pairs_table(caption: str, pairs: Sequence[tuple[str, object]], columns: tupl
 
 def _inside(name: str) -> str:
     """A name inside a phrase: `Macro-F1` as `macro-F1`."""
-    return name if name[1:2].isupper() else name[:1].lower() + name[1:]
+    name = name if name[1:2].isupper() else name[:1].lower() + name[1:]
+    return name.replace("-", "\N{NON-BREAKING HYPHEN}")
 
 
 def _of(item: Checkpoint, split: str) -> dict[str, Any]:

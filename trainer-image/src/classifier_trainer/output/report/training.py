@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from classifier_trainer.output.report.lines import Series, lines, smooth, thinned
 from classifier_trainer.output.report.read import Checkpoint, Run
-from classifier_trainer.output.report.svg import Chart, Format, short, short_share
+from classifier_trainer.output.report.svg import BROAD, NARROW, Chart, Format, short, short_share
 from classifier_trainer.output.report.values import count, dig, figure, number, printable, share, words
 
-_SMALL = (400, 250)
 _NAMED = 4
 """Checkpoints whose names fit under an axis."""
 
@@ -24,9 +23,12 @@ def training_charts(run: Run) -> list[Chart]:
         series = [Series("each update", thinned(loss), "s0 faint", quiet=True), Series("loss", thinned(mean), "s0")]
         # Single updates may leap far above the rest; the axis is for the mean.
         top = max([y for _, y in mean] + sorted(y for _, y in loss)[: max(1, int(0.98 * len(loss)))])
-        chart = lines("Training loss", series, "update", "loss", count, figure, y=(0, top * 1.05), marks=marks)
+        broad, narrow = (
+            lines("Training loss", series, "update", "loss", count, figure, y=(0, top * 1.05), marks=marks, size=size)
+            for size in (BROAD, NARROW)
+        )
         last = f"The last update has a mean loss of {figure(mean[-1][1])}."
-        charts.append(Chart("Training loss", chart.svg, chart.legend, last, wide=True))
+        charts.append(Chart("Training loss", broad.svg, broad.legend, last, wide=True, narrow=narrow.svg))
     for name, title in (
         ("learningRate", "Learning rate"),
         ("gradNorm", "Gradient norm"),
@@ -37,7 +39,7 @@ def training_charts(run: Run) -> list[Chart]:
             top = max(y for _, y in points) * 1.05 or 1.0
             text: Format = count if name == "tokensPerSecond" else figure if name == "gradNorm" else _rate
             charts.append(
-                lines(title, [Series(title, thinned(points), "s3")], "update", "", count, text, y=(0, top), size=_SMALL)
+                lines(title, [Series(title, thinned(points), "s3")], "update", "", count, text, y=(0, top), size=NARROW)
             )
     return charts
 
@@ -78,7 +80,7 @@ def metric_charts(run: Run) -> list[Chart]:
                 share if is_share else figure,
                 y=limits,
                 y_ticks=short_share if is_share else short,
-                size=_SMALL,
+                size=NARROW,
                 x_ticks=min(8, len(run.checkpoints)),
             )
         )

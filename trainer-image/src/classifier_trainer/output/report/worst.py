@@ -14,6 +14,7 @@ from classifier_trainer.output.report.values import mapping, number, printable
 KEPT = 50
 CLIP = 1500
 """Characters of a text that are shown."""
+_SHOWN_LABELS = 20
 _LEAST = 1e-12
 
 
@@ -82,9 +83,7 @@ def row_loss(expected: dict[str, Any], probabilities: dict[str, Any], *, exclusi
 
 def _row(row: dict[str, Any], loss: float, place: int, *, texts: bool) -> Row:
     chances = [
-        (printable(label, 100), value)
-        for label, raw in mapping(row.get("probabilities")).items()
-        if (value := number(raw)) is not None
+        (value, label) for label, raw in mapping(row.get("probabilities")).items() if (value := number(raw)) is not None
     ]
     line = number(row.get("line"))
     return Row(
@@ -92,11 +91,15 @@ def _row(row: dict[str, Any], loss: float, place: int, *, texts: bool) -> Row:
         place=-place,
         line=None if line is None else int(line),
         text=printable(row.get("prompt", ""), CLIP) if texts else "",
-        expected=tuple(printable(label, 100) for label in _on(mapping(row.get("expected")))),
-        predicted=tuple(printable(label, 100) for label in _on(mapping(row.get("predicted")))),
-        top=tuple(heapq.nlargest(3, chances, key=lambda pair: pair[1])),
+        expected=_named(row.get("expected")),
+        predicted=_named(row.get("predicted")),
+        top=tuple((printable(label, 100), value) for value, label in heapq.nlargest(3, chances)),
     )
 
 
-def _on(labels: dict[str, Any]) -> list[str]:
-    return sorted(label for label, value in labels.items() if value)
+def _on(labels: dict[str, Any]) -> set[str]:
+    return {label for label, value in labels.items() if value}
+
+
+def _named(labels: object) -> tuple[str, ...]:
+    return tuple(printable(label, 100) for label in sorted(_on(mapping(labels)))[:_SHOWN_LABELS])
