@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from classifier_trainer.data import jsonl
-from classifier_trainer.errors import UserError
+from classifier_trainer.data.read import read_table
+from classifier_trainer.data.source import DataFiles
+from classifier_trainer.errors import TransientError, UserError
 from support.datasets import completions, read
 
 GOOD = '{"prompt": "a", "completion": {"x": 1}}'
@@ -118,6 +120,24 @@ def test_a_line_without_an_end_is_a_fault(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(jsonl, "MAX_ROW", 1 << 20)
     sentence = fault(tmp_path / "f", GOOD + "\n" + '{"prompt": "' + "x" * (2 << 20))
     assert "line 2 is longer than 1 MiB" in sentence
+
+
+def test_disk_that_is_full(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_text(f"{GOOD}\n" * 5000)
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "lines").symlink_to("/dev/full")
+    with pytest.raises(TransientError, match=r"the rows cannot be kept on this machine's disk: .*No space left"):
+        read_table(DataFiles("trainDataset", "u", [path]), full)
+
+
+def test_progress(tmp_path: Path) -> None:
+    path = tmp_path / "f.jsonl"
+    path.write_text(f"{GOOD}\n" * 10_000)
+    steps: list[int] = []
+    read_table(DataFiles("trainDataset", "u", [path]), tmp_path / "scratch", progress=steps.append)
+    assert steps == [4096, 8192, 10_000]
 
 
 ROWS = st.lists(

@@ -27,13 +27,14 @@ def read_table(
 ) -> tuple[Table, Faults]:
     """Reads everything into `folder`, and collects the faults of all rows; `known` are the labels there may be.
 
-    `progress` is told the number of rows after each file.
+    `progress` is told the number of rows so far.
 
     Raises:
         UserError: a file that cannot be read at all, or nothing in any.
+        TransientError: the disk is full.
     """
     faults = Faults(files.name, files.uri)
-    with TableWriter(folder, Completions(known)) as writer:
+    with TableWriter(folder, Completions(known), progress) as writer:
         number = 1
         for path in files.paths:
             faults.file = path.name if len(files.paths) > 1 else ""
@@ -47,8 +48,6 @@ def read_table(
             else:
                 with opened(path, files) as stream:
                     number = _READERS[form](stream, files.columns, writer, faults, number)
-            if progress is not None:
-                progress(number - 1)
         table = writer.close(files.name, files.uri)
     if not len(table) and not faults:
         raise UserError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
 import zlib
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from typing import BinaryIO, Literal, cast
 import pyarrow as pa
 
 from classifier_trainer.config import Columns
-from classifier_trainer.errors import TransientError, UserError
+from classifier_trainer.errors import UserError
 
 Format = Literal["JSONL", "JSON", "CSV", "Parquet"]
 
@@ -69,7 +68,6 @@ def opened(path: Path, files: DataFiles) -> Iterator[BinaryIO]:
 
     Raises:
         UserError: it cannot be read, or what it is packed in is broken, also while it is read.
-        TransientError: there is no room to keep what was read.
     """
     try:
         with _unpacked(path) as stream:
@@ -81,8 +79,6 @@ def opened(path: Path, files: DataFiles) -> Iterator[BinaryIO]:
     except IsADirectoryError:
         raise UserError(f"{files.where} is a folder: name the file of rows in it.") from None
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise TransientError(f"{files.where} does not fit on this machine's disk: {error.strerror}.") from error
         raise UserError(f"{files.where} cannot be read: {error.strerror or _line(error)}.") from error
 
 

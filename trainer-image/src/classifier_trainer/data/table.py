@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from classifier_trainer.data.column import CHUNK, Column, ColumnWriter
 from classifier_trainer.data.completion import Completions
 from classifier_trainer.data.texts import BATCH_CHARACTERS, BATCH_ROWS, ArrowFile, ArrowWriter
+from classifier_trainer.errors import TransientError
 
 _COLUMNS = {"lines": np.int64, "hashes": np.int64, "lengths": np.int32, "named": np.int32, "counts": np.int32}
 
@@ -68,8 +69,10 @@ class Table:
 class TableWriter:
     """Collects rows and writes them in batches."""
 
-    def __init__(self, folder: Path, completions: Completions) -> None:
+    def __init__(self, folder: Path, completions: Completions, progress: Callable[[int], None] | None = None) -> None:
+        """Writes into `folder`; `progress` is told the number of rows after each batch."""
         folder.mkdir(parents=True, exist_ok=True)
+        self._progress = progress
         self.completions = completions
         self.rows = 0
         self._arrow = ArrowWriter(folder / "prompts.arrow")
@@ -94,7 +97,11 @@ class TableWriter:
             column.close()
 
     def add(self, line: int, prompt: str, ones: Sequence[int], named: int) -> None:
-        """A row without faults."""
+        """A row without faults.
+
+        Raises:
+            TransientError: the disk is full.
+        """
         batch = self._batch
         batch["lines"].append(line)
         batch["named"].append(named)
@@ -108,6 +115,15 @@ class TableWriter:
     def _flush(self) -> None:
         if not self._prompts:
             return
+        try:
+            self._write_batch()
+        except OSError as error:
+            raise TransientError(f"the rows cannot be kept on this machine's disk: {error}.") from error
+        self._clear()
+        if self._progress is not None:
+            self._progress(self.rows)
+
+    def _write_batch(self) -> None:
         self._arrow.write(self._prompts)
         self.rows += len(self._prompts)
         # Python's own hash of a text is computed in C, and keyed anew in every process: nobody can choose texts that
@@ -120,7 +136,6 @@ class TableWriter:
         for name, column in self._columns.items():
             column.extend(np.array(values[name], dtype=_COLUMNS[name]))
         self._ones.extend(np.array(self._batch_ones, dtype=np.int32))
-        self._clear()
 
     def close(self, field: str, uri: str) -> Table:
         """The finished table."""
