@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -79,6 +81,29 @@ def test_seed_decides(tmp_path: Path) -> None:
         made.set_aside(TEST, 0.3, seed)
         found.append(made.rows(TEST).tolist())
     assert found[0] == found[1] != found[2]
+
+
+def test_every_process_splits_alike(tmp_path: Path) -> None:
+    """Ranks, and a run that is resumed, find equal texts by hashes that are others in each process."""
+    write_rows(tmp_path / "f", [(f"t{n % 700}", {"a": int(n % 7 > 2), "b": int(n % 7 <= 2)}) for n in range(900)])
+    code = (
+        "import sys; from pathlib import Path; from support.datasets import load; folder = Path(sys.argv[1]);"
+        "found = load(folder, folder / 'f', 0.2);"
+        "print(list(found.train.lines), list(found.validation.lines), list(found.test.lines))"
+    )
+    folders = {scratch(tmp_path): seed for seed in ("1", "2")}
+    for folder in folders:
+        (folder / "f").symlink_to(tmp_path / "f")
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(folder)],
+            env={"PYTHONPATH": ":".join(sys.path), "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for folder, seed in folders.items()
+    }
+    assert len(printed) == 1
 
 
 def test_where_equal_texts_are_found_does_not_depend_on_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,6 +158,11 @@ class Encoder:
 
     def encode(self, texts: list[str]) -> tuple[list[list[int]], list[int]]:
         """The ids of each text, and how many there were before it was cut."""
+        # Rows that rebalancing repeats stand side by side.
+        different = list(dict.fromkeys(texts))
+        if len(different) < len(texts):
+            found = dict(zip(different, zip(*self.encode(different), strict=True), strict=True))
+            return [found[text][0] for text in texts], [found[text][1] for text in texts]
         rows = self._encode(texts, whole=True)
         full = [max(1, len(row)) for row in rows]
         long = [at for at, length in enumerate(full) if length > self._max_length]
