@@ -104,7 +104,9 @@ def sample_run(
             {
                 "task": task,
                 "labels": labels,
-                "temperature": [_OVERCONFIDENT] * len(labels) if task == "Multilabel" else _OVERCONFIDENT,
+                "calibrated": True,
+                "temperature": 1.0 if task == "Multilabel" else _OVERCONFIDENT,
+                "temperatures": dict.fromkeys(labels, _OVERCONFIDENT) if task == "Multilabel" else {},
                 "thresholds": {} if task == "Multiclass" else dict.fromkeys(labels, 0.45),
                 "baseModel": {"uri": "hf://org/tiny", "revision": "0123abc", "digest": "sha256:00"},
             },
@@ -128,7 +130,7 @@ def sample_profile(labels: list[str], targets: npt.NDArray[np.int8], task: Task,
             "natural": 4 * rows,
         },
         "task": task,
-        "reason": "every row has exactly one label with 1",
+        "reason": f"{task}, since each row has what makes it so",
         "labels": [
             {"name": name, "train": 4 * n, "natural": 4 * n, "validation": n // 2, "test": n}
             for name, n in zip(labels, per_label, strict=True)

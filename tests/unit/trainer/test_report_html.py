@@ -260,6 +260,8 @@ def test_without_rows_no_text_is_left(tmp_path: Path) -> None:
     functions = {"cost": {"error": "line 3: KeyError: 'secret-error' in row 'secret-row'"}}
     folder = sample_run(tmp_path, texts=["secret-row"], functions=functions)
     change(folder / "profile.json", duplicates={"rows": 1, "examples": [{"lines": [5, 6], "text": "secret-duplicate"}]})
+    warned = f"test function cost: {functions['cost']['error']}"
+    change(folder / "run.json", progress={"dataset": {"warnings": [warned]}})
     with_rows = write_report(folder).read_text()
     for secret in ("secret-row", "secret-duplicate", "secret-error", "profit"):
         assert secret in with_rows
@@ -268,6 +270,7 @@ def test_without_rows_no_text_is_left(tmp_path: Path) -> None:
         assert secret not in without.source
     assert "report.rows is false" in without.text
     assert "lines 5, 6" in without.text
+    assert "test function cost: failed" in without.text
     assert "line 1 · loss" in without.text  # which rows they are is still told
 
 

@@ -44,19 +44,33 @@ class Example:
     text: str
 
 
-def warnings_of(run: Run) -> list[Warned]:
-    """Those of the profile with their lines, then those that came up later."""
+def warnings_of(run: Run, *, texts: bool) -> list[Warned]:
+    """Those of the profile with their lines, then those that came up later; without `texts` no error of a function."""
     found: dict[str, Warned] = {}
     for item in sequence(run.profile.get("warnings")):
         text = printable(mapping(item).get("text") or item, 1000)
         # Most sentences name their first lines themselves.
         found[text] = Warned(text, "" if "(line" in text else lines_of(mapping(item).get("lines")))
     for item in sequence(dig(run.record, "progress", "dataset", "warnings")):
-        text = printable(item, 1000)
+        said = str(item)
+        for error in [] if texts else _errors(run):
+            said = said.replace(error, "failed (see metrics.json)")
+        text = printable(said, 1000)
         # The status says the same with the lines in it.
         if not any(text.startswith(known.rstrip(".")) for known in found):
             found.setdefault(text, Warned(text, ""))
     return list(found.values())
+
+
+def _errors(run: Run) -> list[str]:
+    """What the user's own functions said, which may be a row's text."""
+    outcomes = [
+        outcome
+        for item in run.checkpoints
+        for metrics in (item.test, item.validation)
+        for outcome in mapping(metrics.get("functions")).values()
+    ]
+    return [str(error) for outcome in outcomes if (error := mapping(outcome).get("error"))]
 
 
 def facts_table(run: Run) -> Table | None:
@@ -64,7 +78,7 @@ def facts_table(run: Run) -> Table | None:
     profile = run.profile
     rows = dict(mapping(profile.get("rows")))
     pairs: list[tuple[str, object]] = [
-        ("Task", f"{run.task}: {profile['reason']}" if profile.get("reason") else run.task),
+        ("Task", profile.get("reason") or run.task),
         ("Labels", count(len(sequence(profile.get("labels")))) if profile.get("labels") else ""),
     ]
     if rows.get("natural") == rows.get("train"):

@@ -40,7 +40,6 @@ from classifier_trainer.output.report.values import (
     printable,
     sequence,
     short_uri,
-    words,
 )
 from classifier_trainer.output.report.verdict import seconds_taken, verdict
 from classifier_trainer.output.report.worst import worst_rows
@@ -84,7 +83,7 @@ def render(run: Run, *, rows: bool) -> str:
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
         policy=_policy(style, script),
-        **_head(run),
+        **_head(run, texts=rows),
         **_results(run),
         **_data(run, texts=rows),
         **_configuration(run),
@@ -102,7 +101,7 @@ def _digest(content: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
 
 
-def _head(run: Run) -> dict[str, Any]:
+def _head(run: Run, *, texts: bool) -> dict[str, Any]:
     config = mapping(run.record.get("config"))
     data = dig(config, "trainDataset", "uri") or dig(config, "trainDataset", "configMap", "key")
     model = short_uri(dig(config, "baseModel", "uri"))
@@ -110,7 +109,7 @@ def _head(run: Run) -> dict[str, Any]:
     end = end.astimezone(UTC) if end else None
     labels = sequence(run.record.get("labels")) or list(mapping(run.metrics.get("labels")))
     method = dig(run.record, "hyperparameters", "method") or dig(config, "hyperparameters", "method")
-    outcome = printable(run.record.get("outcome") or "unknown", 40)
+    outcome = printable(run.record.get("outcome") or "", 40)
     chips = [
         run.task,
         plural(len(labels), "label") if labels else "",
@@ -123,9 +122,11 @@ def _head(run: Run) -> dict[str, Any]:
         "model": printable(model, 100),
         "chips": [chip for chip in chips if chip],
         "outcome": outcome,
-        "message": "" if outcome == "Succeeded" else printable(dig(run.record, "progress", "message") or "", 1000),
+        "message": ""
+        if outcome in ("", "Succeeded")
+        else printable(dig(run.record, "progress", "message") or "", 1000),
         "verdict": verdict(run),
-        "warnings": warnings_of(run),
+        "warnings": warnings_of(run, texts=texts),
     }
 
 
@@ -204,19 +205,14 @@ def _flat(values: dict[str, Any], before: str = "") -> list[tuple[str, object]]:
 
 
 def _temperature(run: Run) -> str:
-    found = run.classifier.get("temperature", dig(run.record, "calibration", "temperature"))
-    if isinstance(found, dict):
-        pairs = [(str(name), number(value)) for name, value in found.items()]
-    elif isinstance(found, list):
-        names = [str(label) for label in sequence(run.classifier.get("labels"))]
-        pairs = [(names[place] if place < len(names) else "", number(value)) for place, value in enumerate(found)]
-    else:
-        pairs = [("", number(found))]
-    known = [(name, value) for name, value in pairs if value is not None]
-    if not known:
-        return ""
-    if len(known) == 1:
-        return f"{words('temperature')} {figure(known[0][1])}, folded into the head that is saved."
-    said = ", ".join(f"{printable(name, 40)} {figure(value)}" for name, value in known[:_TEMPERATURES])
-    more = f" and {len(known) - _TEMPERATURES:,} more" if len(known) > _TEMPERATURES else ""
-    return f"A temperature a label, folded into the head that is saved: {said}{more}."
+    if run.classifier.get("calibrated") is False:
+        return "Not calibrated: there were no validation rows, or hyperparameters.calibrate is false."
+    by_label = mapping(run.classifier.get("temperatures"))
+    known = [(str(name), found) for name, value in by_label.items() if (found := number(value)) is not None]
+    one = number(run.classifier.get("temperature"))
+    folded = "folded into the head that is saved"
+    if known:
+        said = ", ".join(f"{printable(name, 40)} {figure(value)}" for name, value in known[:_TEMPERATURES])
+        more = f" and {len(known) - _TEMPERATURES:,} more" if len(known) > _TEMPERATURES else ""
+        return f"A temperature a label, {folded}: {said}{more}."
+    return "" if one is None else f"Temperature {figure(one)}, {folded}."
