@@ -28,7 +28,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer  # no
 
 from bench.hugging_face import Pace, Recipe  # noqa: E402
 from bench.report import Row, write  # noqa: E402
-from classifier_trainer import methods, stages  # noqa: E402
+from classifier_trainer import ready, stages  # noqa: E402
 from classifier_trainer.batching import Forward, micro_batches, padded_forward  # noqa: E402
 from classifier_trainer.compute import Compute, find_compute, linear_algebra  # noqa: E402
 from classifier_trainer.config import parse  # noqa: E402
@@ -106,7 +106,7 @@ def measure(setting: Setting) -> tuple[list[Row], list[str]]:
     )
     prepared = stages.prepare(config, dataset, path, backbone, compute, tracker)
     rate = stages.settings(config, backbone).learning_rate
-    with methods.ready_loop(config, dataset, prepared, compute, tracker) as (loop, trained):
+    with ready.ready_loop(config, dataset, prepared, compute, tracker) as (loop, trained):
         recipes = {
             padding: Recipe(
                 _with_lora(path, backbone, compute, len(dataset.labels)),

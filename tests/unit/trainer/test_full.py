@@ -9,14 +9,17 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
+from classifier_trainer import ready, stages
 from classifier_trainer.batching import padded_forward
 from classifier_trainer.compute import Compute
+from classifier_trainer.config import parse
 from classifier_trainer.model.full import train_all
 from classifier_trainer.model.load import Backbone, load_backbone
 from classifier_trainer.model.lora import add_adapter
 from classifier_trainer.model.packed import is_exact, packed_attention, packed_forward
 from classifier_trainer.model.trained import Trained, prepared_for_training
-from support.tiny_models import Kind, tiny_folder
+from classifier_trainer.progress.tracker import Tracker
+from support.tiny_models import Kind, multiclass, tiny_folder
 from support.tiny_training import budget, tiny_loop
 
 # peft 0.21 asks for a name that transformers 5.23 has renamed.
@@ -146,9 +149,49 @@ def test_packed_rows_are_single_rows(folders: dict[Kind, Path], kind: Kind, meth
     torch.testing.assert_close(torch.cat([single([row]) for row in rows]), wanted)
 
 
+@pytest.mark.parametrize("method", ["LoRA", "Full"])
 @pytest.mark.parametrize("kind", ["bert", "minilm", "roberta", "modernbert"])
-def test_encoders_are_not_packed(folders: dict[Kind, Path], kind: Kind) -> None:
-    assert not is_exact(train_all(load(folders[kind])), CPU, pad=3, longest=60)
+def test_encoders_are_not_packed(folders: dict[Kind, Path], kind: Kind, method: str) -> None:
+    backbone = load(folders[kind])
+    if method == "Full":
+        trained = train_all(backbone)
+    else:
+        trained = add_adapter(backbone, rank=4, alpha=8, dropout=0, target_modules=None)
+    assert not is_exact(trained, CPU, pad=3, longest=60)
+
+
+class Packing(Compute):
+    """A CPU that packs all the same."""
+
+    @property
+    def packs(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "gemma3", "bert"])
+def test_packed_updates_are_padded_ones(tmp_path: Path, folders: dict[Kind, Path], kind: Kind) -> None:
+    train = multiclass(tmp_path / "train.jsonl", 60)
+    config = parse(
+        {
+            "baseModel": {"uri": f"file://{folders[kind]}"},
+            "trainDataset": {"uri": f"file://{train}"},
+            "hyperparameters": {"epochs": 2, "template": "{prompt}", "precision": "Float32"},
+            "output": {"uri": str(tmp_path / "out")},
+        }
+    )
+    losses = []
+    for make in (Compute, Packing):
+        compute, tracker = make(CPU.device, CPU.dtype), Tracker()
+        torch.manual_seed(1)
+        dataset = stages.read_data(config, tracker)
+        path, backbone = stages.load_model(config, dataset, compute, tracker)
+        prepared = stages.prepare(config, dataset, path, backbone, compute, tracker)
+        with ready.ready_loop(config, dataset, prepared, compute, tracker) as (loop, _):
+            assert loop._gradients.padded == (make is Compute or kind == "bert")
+            loop.token_budget = 40
+            losses.append([step.loss for step in loop])
+    assert losses[0][-1] < losses[0][0]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
 def test_dropout_inside_the_attention_is_not_packed(folders: dict[Kind, Path]) -> None:

@@ -120,11 +120,17 @@ def test_early_stopping_hears_the_validation_rows_also_of_epochs_before_a_kill(
     assert json.loads((tmp_path / "run.json").read_text())["best"] == "epoch-1"
 
 
-def test_full_is_saved_whole(tmp_path: Path, make: Any) -> None:
-    assert go(make(tmp_path, method="Full", epochs=1)) == 0
-    assert same_weights(tmp_path / "checkpoints" / "epoch-1", tmp_path / "model")
-    found = lines(tmp_path)
-    assert found[3]["loss"] < found[0]["loss"]
+def test_full_is_saved_whole(tmp_path: Path, make: Any, base_models: dict[Kind, Path]) -> None:
+    assert go(make(tmp_path, method="Full", epochs=2, learningRate=1e-3)) == 0
+    best = json.loads((tmp_path / "run.json").read_text())["best"]
+    assert same_weights(tmp_path / "checkpoints" / best, tmp_path / "model")
+    losses = [line["loss"] for line in lines(tmp_path) if "loss" in line]
+    assert sum(losses[4:]) < sum(losses[:4])
+    found, base = (
+        load_file(tmp_path / "model" / "model.safetensors"),
+        load_file(base_models["qwen3"] / "model.safetensors"),
+    )
+    assert not any(torch.equal(value, found[name]) for name, value in base.items() if name in found)
 
 
 def test_head_only_trains_no_update(tmp_path: Path, make: Any) -> None:

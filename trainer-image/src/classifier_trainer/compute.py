@@ -44,6 +44,12 @@ class Compute:
         return 16384 if self.device.type == "cuda" else 1024
 
     @property
+    def packs(self) -> bool:
+        """Whether rows may stand one behind the other, without padding: on a CPU there is no kernel for that, and the
+        mask of all pairs of tokens costs more than the padding."""
+        return self.device.type == "cuda"
+
+    @property
     def memory_is_tight(self) -> bool:
         """Whether a batch can be too large for the device, so that its memory is tried out first."""
         return self.device.type == "cuda"

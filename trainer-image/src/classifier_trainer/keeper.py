@@ -51,10 +51,10 @@ class Keeper:
             return
         self._last = self._clock()
         tensors = self._loop.state() if self._loop.sharded or distributed.is_main() else {}
-        self._saved = self._loop.done
         if distributed.is_main():
             state.save(self._store.folder / FOLDER, tensors, self._record())
             self._store.mirror(FOLDER)
+        self._saved = self._loop.done
 
     def save_if_due(self) -> None:
         """Saves if it is time to; together."""

@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
-
-import numpy as np
 import torch
 
 from classifier_trainer import distributed, stages
-from classifier_trainer.batching import Forward, padded_forward
 from classifier_trainer.checkpoints import Scored, Writer
 from classifier_trainer.compute import Compute, linear_algebra
 from classifier_trainer.config import RunConfig, seconds
-from classifier_trainer.data.batches import updates
-from classifier_trainer.data.rows import Dataset
-from classifier_trainer.data.tokenize import TokenIds
 from classifier_trainer.errors import Terminated
 from classifier_trainer.keeper import Keeper
 from classifier_trainer.model.closed_form import Array
-from classifier_trainer.model.features import pools_last_token, set_head
-from classifier_trainer.model.full import train_all
-from classifier_trainer.model.lora import add_adapter
-from classifier_trainer.model.packed import is_exact, packed_attention, packed_forward
-from classifier_trainer.model.start import closed_form_head, keep_rows
-from classifier_trainer.model.trained import Trained, prepared_for_training
+from classifier_trainer.model.features import set_head
+from classifier_trainer.model.start import closed_form_head
+from classifier_trainer.model.trained import Trained
 from classifier_trainer.output.metrics_log import MetricsLog
 from classifier_trainer.output.run_json import METRICS
-from classifier_trainer.priors import class_weights, training_offset
 from classifier_trainer.progress.tracker import Tracker
+from classifier_trainer.ready import make_goal, ready_loop
 from classifier_trainer.stages import Prepared
 from classifier_trainer.train import sharded, state
 from classifier_trainer.train.early import Patience
-from classifier_trainer.train.goal import Goal
 from classifier_trainer.train.head_only import fit_head
 from classifier_trainer.train.interrupt import deferred
-from classifier_trainer.train.loop import Loop, MemoryExitError, Rows, Step, Trainable
-from classifier_trainer.train.memory import must_be_sharded, training_bytes
+from classifier_trainer.train.loop import Loop, MemoryExitError, Step
 
 
 def train_in_loop(
@@ -70,48 +56,6 @@ def train_in_loop(
         except MemoryExitError as error:
             state.save_token_budget(folder, error.token_budget)
             raise
-
-
-@contextmanager
-def ready_loop(
-    config: RunConfig,
-    dataset: Dataset,
-    prepared: Prepared,
-    compute: Compute,
-    tracker: Tracker,
-    *,
-    goes_on: bool = False,
-) -> Iterator[tuple[Loop, Trained]]:
-    """The loop at its start, and the model it trains; together. A loop that `goes_on` is given its state by the caller,
-    so that it needs no start of the head."""
-    backbone, chosen = prepared.backbone, config.hyperparameters
-    used = stages.settings(config, backbone)
-    goal = _goal(config, dataset, prepared)
-    if not goes_on:
-        _start_head(prepared, dataset.labels, goal, used.seed, tracker)
-    if chosen.method == "Full":
-        trained = train_all(backbone)
-    else:
-        targets = chosen.lora.target_modules
-        trained = add_adapter(
-            backbone,
-            rank=chosen.lora.rank,
-            alpha=chosen.lora.alpha,
-            dropout=chosen.lora.dropout,
-            target_modules=None if targets == "AllLinear" else targets,
-        )
-    lengths = _lengths(prepared.train_ids)
-    longest = int(max(lengths))
-    shard_if_needed(trained, compute, longest, tracker)
-    with prepared_for_training(trained, compute, longest), _forward(trained, prepared, compute, longest) as called:
-        forward, padded = called
-        trainable = Trainable(
-            trained.model, trained.body, trained.head, forward, padded, trained.checkpoint_activations
-        )
-        rows = Rows(
-            prepared.train_ids, lengths, goal, lambda epoch: updates(lengths, chosen.batch_size, used.seed, epoch)
-        )
-        yield Loop(trainable, rows, used, compute), trained
 
 
 class _Training:
@@ -194,7 +138,7 @@ def train_head_only(config: RunConfig, prepared: Prepared, _compute: Compute, wr
     """The head on features that were computed once."""
     backbone, seed = prepared.backbone, config.hyperparameters.seed
     with_bias = backbone.head.bias is not None
-    goal = _goal(config, writer.dataset, prepared)
+    goal = make_goal(config, writer.dataset, prepared)
     tracker.phase("Training", f"fitting the head on {len(prepared.start_features)} rows")
 
     def start(features: Array, targets: Array) -> tuple[Array, Array]:
@@ -247,81 +191,12 @@ def scores_line(scored: Scored) -> str:
     return text + (f", TF-IDF + linear SVM {metrics['baselineAccuracy']:.4f}" if "baselineAccuracy" in metrics else "")
 
 
-def shard_if_needed(trained: Trained, compute: Compute, longest: int, tracker: Tracker) -> None:
-    """Cuts the model into a shard a process, if its training would not fit on one device."""
-    if distributed.world_size() == 1:
-        return
-    shape: Any = trained.inner.config.get_text_config()
-    needed = training_bytes(
-        trained.model,
-        trained.parameters(),
-        layers=shape.num_hidden_layers,
-        width=shape.hidden_size,
-        tokens=longest,
-    )
-    if must_be_sharded(needed, compute.memory()):
-        tracker.say(f"training takes about {needed / 2**30:.0f} GiB: the model is cut into shards")
-        distributed.copy_from_main([parameter.data for parameter in trained.parameters()])
-        sharded.shard(trained.model, trained.new_modules(), compute)
-
-
 def _whole(trained: Trained) -> dict[str, torch.Tensor]:
     """What a checkpoint of a sharded model holds, put together on rank 0; together."""
     frozen = {name for name, parameter in trained.model.named_parameters() if not parameter.requires_grad}
     return sharded.whole({name: part for name, part in trained.model.state_dict().items() if name not in frozen})
 
 
-@contextmanager
-def _forward(trained: Trained, prepared: Prepared, compute: Compute, longest: int) -> Iterator[tuple[Forward, bool]]:
-    """How the model is called, and whether that pads: not for decoders on CUDA, if a test finds packing exact."""
-    packs = (
-        compute.device.type == "cuda"
-        and not sharded.is_sharded(trained.model)
-        and pools_last_token(trained.model, prepared.backbone.head, prepared.pad, compute)
-        and is_exact(trained, compute, pad=prepared.pad, longest=longest)
-    )
-    if distributed.agree(not packs)[0]:
-        yield padded_forward(trained.model, prepared.pad, compute.device), True
-        return
-    with packed_attention(trained):
-        yield packed_forward(trained, compute), False
-
-
-def _start_head(prepared: Prepared, labels: Sequence[str], goal: Goal, seed: int, tracker: Tracker) -> None:
-    backbone = prepared.backbone
-    kept = [index for index, label in enumerate(labels) if label in backbone.kept_labels]
-    if len(kept) == len(labels):
-        return  # the head of a checkpoint, trained already
-    tracker.phase("Preparing", "starting the head from a closed form")
-    with linear_algebra(backbone.head.in_features), tracker.timed("head_seconds"):
-        head, loss = closed_form_head(
-            prepared.start_features,
-            prepared.targets[prepared.start_rows],
-            exclusive=prepared.exclusive,
-            with_bias=backbone.head.bias is not None,
-            seed=seed,
-            offset=goal.offset,
-        )
-    keep_rows(backbone.head, head, kept, exclusive=prepared.exclusive)
-    tracker.say(f"the head starts with a log loss of {loss:.3f} out of fold")
-
-
-def _goal(config: RunConfig, dataset: Dataset, prepared: Prepared) -> Goal:
-    chosen = config.hyperparameters
-    counts, rows = dataset.train.targets.sum(axis=0, dtype=np.int64), len(dataset.train)
-    weights = class_weights(counts, rows, dataset.task) if chosen.class_weights == "Balanced" else None
-    offset = None
-    if chosen.prior == "Natural":
-        offset = training_offset((counts, rows), (dataset.natural, dataset.rows_natural), dataset.task, weights)
-    return Goal(prepared.targets, prepared.exclusive, weights, offset if offset is not None and offset.any() else None)
-
-
 def _patience(config: RunConfig) -> Patience:
     early = config.hyperparameters.early_stopping
     return Patience(early.patience if early else None)
-
-
-def _lengths(ids: Sequence[Sequence[int]]) -> Sequence[int]:
-    """Tokens of each row, without reading the rows where they lie on disk."""
-    found: Sequence[int] = ids.lengths if isinstance(ids, TokenIds) else [len(row) for row in ids]
-    return found

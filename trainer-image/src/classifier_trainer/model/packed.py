@@ -82,7 +82,7 @@ def is_exact(trained: Trained, compute: Compute, *, pad: int, longest: int) -> b
         try:
             with packed_attention(trained):
                 found = packed_forward(trained, compute)(rows).float()
-        except (RuntimeError, TypeError, ValueError, KeyError, IndexError, NotImplementedError):
+        except (RuntimeError, TypeError, ValueError, AttributeError, LookupError):
             return False
     tolerance = _TOLERANCE if compute.dtype == torch.bfloat16 else 1e-3
     return found.shape == wanted.shape and bool((found - wanted).abs().max() <= tolerance * wanted.abs().max())
