@@ -149,9 +149,12 @@ class ObjectStore(Store):
     ) -> None:
         new = [str(path.relative_to(local)) for path in local.rglob("*") if path.is_file()]
         old = self._found(name)
-        # What was whole must not look so while it is replaced.
-        self._delete(name, [part for part in old if part in WHOLE or part not in new])
-        for part in uploaded_last([part for part in new if part not in old or not unchanged(part)]):
+        changed = [part for part in new if part not in old or not unchanged(part)]
+        gone = [part for part in old if part not in new]
+        if gone or any(part not in WHOLE for part in changed):
+            # What was whole must not look so while it is replaced; one file alone is replaced at once.
+            self._delete(name, [part for part in old if part in WHOLE or part in gone])
+        for part in uploaded_last(changed):
             obstore.put(self._objects, self._at(f"{name}/{part}"), local / part)
 
     def _delete(self, name: str, parts: Sequence[str]) -> None:
