@@ -109,12 +109,10 @@ def run_out_of_memory(folder: Path) -> dict[str, Any]:
     return {"losses": losses, "budget": loop.token_budget}
 
 
-def trained_on(base: Path, method: str) -> tuple[Backbone, Trained]:
+def trained_on(base: Path, method: str, dtype: torch.dtype = torch.float32) -> tuple[Backbone, Trained]:
     """A tiny base model with a head for three labels, made ready for the method; the same in every process."""
     torch.manual_seed(3)
-    backbone = load_backbone(
-        base, "pvc://m/x", task="Multiclass", labels=["a", "b", "c"], max_length=None, dtype=torch.float32
-    )
+    backbone = load_backbone(base, "pvc://m/x", task="Multiclass", labels=["a", "b", "c"], max_length=None, dtype=dtype)
     with torch.no_grad():
         backbone.head.weight.copy_(torch.randn_like(backbone.head.weight))
     if method == "Full":
@@ -122,20 +120,20 @@ def trained_on(base: Path, method: str) -> tuple[Backbone, Trained]:
     return backbone, add_adapter(backbone, rank=4, alpha=8, dropout=0, target_modules=None)
 
 
-def loop_for(trained: Trained, tokens: int = 60) -> Loop:
+def loop_for(trained: Trained, dtype: torch.dtype = torch.float32) -> Loop:
     """The loop over the tiny rows."""
-    return tiny_loop(trained.model, budget(tokens), body=trained.body, head=trained.head)
+    return tiny_loop(trained.model, budget(60, dtype=dtype), body=trained.body, head=trained.head)
 
 
 @as_rank
-def train_sharded(folder: Path, base: Path, method: str, stop: int) -> dict[str, Any]:
+def train_sharded(folder: Path, base: Path, method: str, dtype: torch.dtype, stop: int) -> dict[str, Any]:
     """Trains in shards, saves and goes on after `stop` updates in a second model, and writes a checkpoint."""
     losses: list[float] = []
     held = 0.0
     for limit in (stop, None):
-        _, trained = trained_on(base, method)
-        sharded.shard(trained.model, trained.new_modules(), budget(60))
-        loop = loop_for(trained)
+        _, trained = trained_on(base, method, torch.float32 if method == "Full" else dtype)
+        sharded.shard(trained.model, trained.new_modules(), budget(60, dtype=dtype))
+        loop = loop_for(trained, dtype)
         saved = state.find(folder / "state")
         if saved is not None:
             loop.restore(saved.tensors())

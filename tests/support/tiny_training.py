@@ -61,9 +61,9 @@ class Budget(Compute):
         return self.tight
 
 
-def budget(tokens: int, *, workers: int = 1, tight: bool = False) -> Budget:
-    """The CPU in fp32 with a budget of `tokens`."""
-    made = Budget(torch.device("cpu"), torch.float32, workers)
+def budget(tokens: int, *, workers: int = 1, tight: bool = False, dtype: torch.dtype = torch.float32) -> Budget:
+    """The CPU with a budget of `tokens`."""
+    made = Budget(torch.device("cpu"), dtype, workers)
     object.__setattr__(made, "tokens", tokens)
     object.__setattr__(made, "tight", tight)
     return made

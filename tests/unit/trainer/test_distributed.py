@@ -133,15 +133,27 @@ def test_ranks_halve_their_budget_together(tmp_path: Path) -> None:
     assert first["losses"] == pytest.approx(wanted, rel=1e-6)
 
 
-@pytest.mark.parametrize("method", ["Full", "LoRA"])
-def test_shards_train_as_the_whole(tmp_path: Path, base_models: dict[Kind, Path], method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "dtype", "near"),
+    [
+        ("Full", torch.float32, 1e-3),
+        ("LoRA", torch.float32, 1e-3),
+        ("Full", torch.bfloat16, 0.05),
+        ("LoRA", torch.bfloat16, 0.05),
+    ],
+)
+def test_shards_train_as_the_whole(
+    tmp_path: Path, base_models: dict[Kind, Path], method: str, dtype: torch.dtype, near: float
+) -> None:
     base = base_models["qwen3"]
-    _, trained = trained_on(base, method)
-    wanted = [step.loss for step in loop_for(trained)]
+    _, trained = trained_on(base, method, torch.float32 if method == "Full" else dtype)
+    wanted = [step.loss for step in loop_for(trained, dtype)]
     trained.save(tmp_path / "wanted", None)
-    ranks(2, train_sharded, tmp_path, base, method, 3)
+    ranks(2, train_sharded, tmp_path, base, method, dtype, 3)
     first, second = found_by(tmp_path, 2)
-    assert first["losses"] == pytest.approx(wanted, abs=1e-3)
+    # At this rate what bf16 rounds away grows with every update.
+    compared = 8 if dtype == torch.float32 else 2
+    assert first["losses"][:compared] == pytest.approx(wanted[:compared], abs=near)
     assert second["losses"] == first["losses"]
     # Each holds its share, the head is in fp32, and the checkpoint is put together on rank 0 alone.
     assert 0.4 < first["held"] < 0.6
@@ -152,7 +164,9 @@ def test_shards_train_as_the_whole(tmp_path: Path, base_models: dict[Kind, Path]
     found, expected = (load_file(tmp_path / folder / name) for folder in ("checkpoint", "wanted"))
     assert found.keys() == expected.keys()
     for key, value in expected.items():
-        torch.testing.assert_close(found[key], value, rtol=1e-3, atol=1e-4)
+        assert found[key].dtype == value.dtype
+        if dtype == torch.float32:
+            torch.testing.assert_close(found[key], value, rtol=1e-3, atol=1e-4)
 
 
 def test_shards_exit_when_memory_runs_out(tmp_path: Path, base_models: dict[Kind, Path]) -> None:
