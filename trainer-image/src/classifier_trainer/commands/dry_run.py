@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
 from classifier_trainer import stages
-from classifier_trainer.batching import padded_forward
 from classifier_trainer.compute import Compute, find_compute
 from classifier_trainer.config import RunConfig
-from classifier_trainer.data.batches import updates
 from classifier_trainer.data.rows import Dataset
 from classifier_trainer.model.features import head_inputs
-from classifier_trainer.model.full import train_all
 from classifier_trainer.model.load import Backbone
-from classifier_trainer.model.lora import add_adapter
 from classifier_trainer.model.start import logit_targets, rows_for_start
-from classifier_trainer.model.trained import Trained, prepared_for_training
 from classifier_trainer.progress.display import display
 from classifier_trainer.progress.tracker import Tracker
-from classifier_trainer.train.goal import Goal
-from classifier_trainer.train.loop import Loop, Rows, Trainable
+from classifier_trainer.ready import ready_loop
+from classifier_trainer.stages import Prepared
 
 _SAMPLE = 256
 _LONGEST = 16
@@ -79,22 +74,22 @@ def dry_run(config: RunConfig) -> None:
         dataset = stages.read_data(config, tracker)
         compute = find_compute(config.hyperparameters.precision)
         torch.manual_seed(config.hyperparameters.seed)
-        _, backbone = stages.load_model(config, dataset, compute, tracker)
+        path, backbone = stages.load_model(config, dataset, compute, tracker)
         chosen = _sample(dataset, config.hyperparameters.seed)
         ids = _ids(backbone, [dataset.train.prompts[row] for row in chosen])
         # The longest ones are there for the memory, and would spoil the mean.
         mean = float(np.mean([len(row) for row in ids[_LONGEST:]] or [len(row) for row in ids]))
         tracker.phase("Preparing", "reading a few rows")
         read = _read_speed(backbone, compute, ids)
-        trained, speed = None, None
+        speed, numbers = None, 0
         if config.hyperparameters.method != "HeadOnly":
             tracker.phase("Training", f"computing {_UPDATES} updates that are thrown away")
-            trained = _trained(config, backbone)
-            speed = _train_speed(config, trained, backbone, compute, ids, dataset, chosen)
+            few = replace(dataset, train=dataset.train.take(chosen))
+            speed, numbers = _train_speed(config, few, _prepared(path, backbone, few, ids), compute, tracker)
     finally:
         tracker.close()
     amount = _amount(config, dataset, backbone, mean)
-    print("\n".join(_lines(dataset, mean, Speed(read, speed), amount, compute, backbone, trained)))
+    print("\n".join(_lines(dataset, mean, Speed(read, speed), amount, compute, backbone, numbers)))
 
 
 def _sample(dataset: Dataset, seed: int) -> list[int]:
@@ -108,6 +103,23 @@ def _sample(dataset: Dataset, seed: int) -> list[int]:
 def _ids(backbone: Backbone, texts: list[str]) -> list[list[int]]:
     found = backbone.tokenizer(texts, truncation=True, max_length=backbone.max_length)["input_ids"]
     return [row or [int(backbone.tokenizer.pad_token_id)] for row in found]
+
+
+def _prepared(path: Path, backbone: Backbone, few: Dataset, ids: list[list[int]]) -> Prepared:
+    """The few rows as if they were all, without a template."""
+    return Prepared(
+        base_path=path,
+        backbone=backbone,
+        tokenizer=backbone.tokenizer,
+        template=None,
+        train_ids=ids,
+        validation_ids=[],
+        test_ids=[],
+        targets=logit_targets(few.train.targets, few.task),
+        exclusive=few.task != "Multilabel",
+        start_rows=[],
+        start_features=np.zeros((0, backbone.head.in_features), np.float32),
+    )
 
 
 def _read_speed(backbone: Backbone, compute: Compute, ids: list[list[int]]) -> float:
@@ -134,60 +146,21 @@ def _read_speed(backbone: Backbone, compute: Compute, ids: list[list[int]]) -> f
     return done / spent
 
 
-def _trained(config: RunConfig, backbone: Backbone) -> Trained:
-    if config.hyperparameters.method == "Full":
-        return train_all(backbone)
-    lora = config.hyperparameters.lora
-    targets = lora.target_modules
-    return add_adapter(
-        backbone,
-        rank=lora.rank,
-        alpha=lora.alpha,
-        dropout=lora.dropout,
-        target_modules=None if targets == "AllLinear" else targets,
-    )
-
-
 def _train_speed(
-    config: RunConfig,
-    trained: Trained,
-    backbone: Backbone,
-    compute: Compute,
-    ids: list[list[int]],
-    dataset: Dataset,
-    chosen: Sequence[int],
-) -> float:
-    """Tokens that are trained on in a second; the first update, which also tries the longest rows, does not count."""
-    lengths = [len(row) for row in ids]
-    targets = logit_targets(dataset.train.targets[list(chosen)], dataset.task)
-    pad = int(backbone.tokenizer.pad_token_id)
-    size = config.hyperparameters.batch_size
+    config: RunConfig, dataset: Dataset, prepared: Prepared, compute: Compute, tracker: Tracker
+) -> tuple[float, int]:
+    """Tokens that are trained on in a second, and the numbers that are trained.
+
+    The first update, which also tries the longest rows, does not count.
+    """
     tokens, spent = 0, 0.0
-    with prepared_for_training(trained, compute, max(lengths)):
-        loop = Loop(
-            Trainable(
-                trained.model,
-                trained.body,
-                trained.head,
-                padded_forward(trained.model, pad, compute.device),
-                True,
-                trained.checkpoint_activations,
-            ),
-            Rows(
-                ids,
-                lengths,
-                Goal(targets, dataset.task != "Multilabel"),
-                lambda epoch: updates(lengths, size, config.hyperparameters.seed, epoch),
-            ),
-            stages.settings(config, backbone),
-            compute,
-        )
+    with ready_loop(config, dataset, prepared, compute, tracker, goes_on=True) as (loop, trained):
         for step in loop:
             if step.step > 1 or step.steps == 1:
                 tokens, spent = tokens + step.tokens, spent + step.seconds
             if step.step > _UPDATES:
                 break
-    return tokens / spent
+        return tokens / spent, sum(part.numel() for part in trained.parameters())
 
 
 def _amount(config: RunConfig, dataset: Dataset, backbone: Backbone, mean: float) -> Amount:
@@ -207,7 +180,7 @@ def _lines(
     amount: Amount,
     compute: Compute,
     backbone: Backbone,
-    trained: Trained | None,
+    numbers: int,
 ) -> list[str]:
     kind = str(compute.dtype).removeprefix("torch.")
     took = seconds_of(speed, amount)
@@ -225,7 +198,7 @@ def _lines(
     ]
     if compute.device.type == "cuda":
         lines.append(f"memory of the GPU: {torch.cuda.max_memory_reserved() / _GIB:.1f} GiB with the longest rows")
-    adapter = 4 * sum(part.numel() for part in trained.parameters()) if trained and speed.trained else 0
+    adapter = 4 * numbers
     whole_each = "" if adapter < whole else ", as much for each checkpoint"
     each = f", {adapter / 1e6:,.1f} MB for each checkpoint" if 0 < adapter < whole else whole_each
     return [*lines, f"disk: {whole / 1e6:,.1f} MB for model/{each}"]
