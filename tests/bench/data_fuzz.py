@@ -66,13 +66,14 @@ def by_command(seed: int, folder: Path, base_model: Path) -> str:
         command = [sys.executable, "-m", "classifier_trainer", "--config", str(config), "--progress-port", "0"]
         done = subprocess.run(command, env=environment(Path(temporary)), capture_output=True, text=True)
         said = done.stdout + done.stderr
-        message = json.loads((Path(temporary) / "last-word").read_text())["message"]
         left = sorted(str(path.relative_to(output)) for path in output.rglob("*")) if output.exists() else []
         if done.returncode != _EXIT_USER:
             return f"exit code {done.returncode}: {said[-2000:]}"
         if "Traceback" in said:
             return f"traceback: {said[-2000:]}"
-        if not is_sentence(message):
+        message = json.loads((Path(temporary) / "last-word").read_text())["message"]
+        # The kubelet keeps 4096 bytes of it.
+        if not is_sentence(f"{message[:-1]}." if message.endswith("…") else message):
             return f"no sentence: {message[:300]!r}"
         if any("checkpoint" in name or "model" in name or "state" in name for name in left):
             return f"left behind: {left}"

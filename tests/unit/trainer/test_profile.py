@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from classifier_trainer.data.profile import add_token_lengths
+from classifier_trainer.data.rows import Dataset
 from support.datasets import load
 from support.tiny_models import write_rows
 
@@ -18,8 +18,8 @@ def rows(count: int, label: str = "ab") -> list[tuple[str, dict[str, int]]]:
     return [(f"text number {n}", {name: int(name == label[n % len(label)]) for name in label}) for n in range(count)]
 
 
-def warnings(profile: dict[str, Any]) -> list[str]:
-    return [each["text"] for each in profile["warnings"] if not each["text"].startswith(VALIDATION_OFF)]
+def warnings(found: Dataset) -> list[str]:
+    return [text for text in found.warnings if not text.startswith(VALIDATION_OFF)]
 
 
 def test_clean_data(tmp_path: Path) -> None:
@@ -64,11 +64,15 @@ def test_repeated_and_contradicting_texts(tmp_path: Path) -> None:
         {"lines": [5, 11, 21], "text": "text number 4"},
         {"lines": [6, 31], "text": "text number 5"},
     ]
-    assert warnings(found.profile) == [
+    assert warnings(found) == [
         "3 rows have the text of an earlier row (lines 11, 21, 31)",
-        "1 rows have the text of an earlier row, but other labels (line 21)",
+        "1 row has the text of an earlier row, but other labels (line 21)",
     ]
-    assert found.profile["warnings"][-1]["lines"] == [21]
+    assert found.profile["warnings"][-1] == {
+        "text": "1 row has the text of an earlier row, but other labels",
+        "lines": [21],
+        "rows": 1,
+    }
 
 
 def test_overlap_with_the_own_test_set(tmp_path: Path) -> None:
@@ -81,7 +85,7 @@ def test_overlap_with_the_own_test_set(tmp_path: Path) -> None:
     }
     assert found.profile["rows"]["test"] == 4
     assert found.profile["labels"][0]["test"] == 2  # lines 1 and 2 or 3 of the test set are of class a
-    assert warnings(found.profile) == [
+    assert warnings(found) == [
         "2 of 4 test rows stand in the training set as well (lines 2, 3)",
         "testDataset: 1 row has an empty text (line 4)",
     ]
@@ -91,7 +95,7 @@ def test_few_rows_and_empty_texts(tmp_path: Path) -> None:
     data = [*rows(60), ("rare", {"c": 1}), (" \n", {"a": 1}), ("", {"b": 1})]
     found = load(tmp_path, write_rows(tmp_path / "f", data))
     assert found.profile["empty"] == {"rows": 2, "lines": [62, 63]}
-    assert warnings(found.profile) == [
+    assert warnings(found) == [
         "fewer than 20 training rows have c (1)",
         "trainDataset: 2 rows have an empty text (lines 62, 63)",
     ]
@@ -110,7 +114,7 @@ def test_outliers(tmp_path: Path) -> None:
     data[8] = ("x", data[8][1])
     found = load(tmp_path, write_rows(tmp_path / "f", data))
     assert found.profile["outliers"] == {"long": [8], "short": [9]}
-    texts = warnings(found.profile)
+    texts = warnings(found)
     assert any(text.startswith("1 row is longer than") and text.endswith("(line 8)") for text in texts)
     assert any(text.startswith("1 row is shorter than") and text.endswith("(line 9)") for text in texts)
 

@@ -36,17 +36,26 @@ class Warnings:
 
     def add(self, text: str, lines: Sequence[int] = (), rows: int | None = None) -> None:
         """`rows` is how many there are in all, where `lines` are only the first of them."""
-        more = (len(lines) if rows is None else rows) - min(len(lines), _NAMED_LINES)
-        if lines:
-            word = "line" if len(lines) == 1 and not more else "lines"
-            named = ", ".join(map(str, lines[:_NAMED_LINES]))
-            text += f" ({word} {named}{f' and {more} more' if more else ''})"
-        self.found.append({"text": text, "lines": [int(line) for line in lines[:SHOWN_LINES]]})
+        self.found.append(
+            {
+                "text": text,
+                "lines": [int(line) for line in lines[:SHOWN_LINES]],
+                "rows": len(lines) if rows is None else rows,
+            }
+        )
 
     @property
     def texts(self) -> list[str]:
-        """The sentences alone."""
-        return [str(each["text"]) for each in self.found]
+        """The sentences with their first lines."""
+        return [_with_lines(each["text"], each["lines"], each["rows"]) for each in self.found]
+
+
+def _with_lines(text: str, lines: Sequence[int], rows: int) -> str:
+    if not lines:
+        return text
+    more = rows - min(len(lines), _NAMED_LINES)
+    named = ", ".join(map(str, lines[:_NAMED_LINES]))
+    return f"{text} ({'lines' if len(lines) > 1 or more else 'line'} {named}{f' and {more} more' if more else ''})"
 
 
 def build_profile(
@@ -156,11 +165,11 @@ def _duplicates(partition: Partition, warnings: Warnings) -> dict[str, Any]:
         for first, found in groups.items()
     ]
     if rows:
-        warnings.add(f"{rows} rows have the text of an earlier row", lines, rows)
+        warnings.add(f"{_have(rows)} the text of an earlier row", lines, rows)
     if partition.contradicting:
         odd = table.lines.at(np.array(partition.contradictions)).tolist()
         warnings.add(
-            f"{partition.contradicting} rows have the text of an earlier row, but other labels",
+            f"{_have(partition.contradicting)} the text of an earlier row, but other labels",
             odd,
             partition.contradicting,
         )
@@ -178,6 +187,10 @@ def _overlap(partition: Partition, test: Table | None, warnings: Warnings) -> di
     return {"rows": rows, "examples": examples[:_EXAMPLES]}
 
 
+def _have(rows: int) -> str:
+    return "1 row has" if rows == 1 else f"{rows} rows have"
+
+
 def _select(table: Table, column: Column, used: Mask, low: int, high: int) -> tuple[int, list[int]]:
     """How many used rows have a value from `low` to `high`, and the first lines of them."""
     rows = 0
@@ -193,7 +206,7 @@ def _select(table: Table, column: Column, used: Mask, low: int, high: int) -> tu
 def _empty(table: Table, used: Mask, warnings: Warnings) -> dict[str, Any]:
     rows, lines = _select(table, table.lengths, used, 0, 0)
     if rows:
-        warnings.add(f"{table.field}: {rows} {'row has' if rows == 1 else 'rows have'} an empty text", lines, rows)
+        warnings.add(f"{table.field}: {_have(rows)} an empty text", lines, rows)
     return {"rows": rows, "lines": lines}
 
 
@@ -222,7 +235,7 @@ def _outliers(table: Table, used: Mask, warnings: Warnings) -> dict[str, Any]:
 def _missing(table: Table, used: Mask, task: str, labels: list[str], warnings: Warnings) -> dict[str, Any]:
     rows, lines = _select(table, table.named, used, 0, len(labels) - 1)
     if rows and task != "Multiclass":  # there it is common to write only the class that a row has
-        warnings.add(f"{rows} rows leave labels out, which counts as 0", lines, rows)
+        warnings.add(f"{rows} {'row leaves' if rows == 1 else 'rows leave'} labels out, which counts as 0", lines, rows)
     return {"rows": rows}
 
 
