@@ -35,6 +35,7 @@ from classifier_trainer.config import parse  # noqa: E402
 from classifier_trainer.model import closed_form  # noqa: E402
 from classifier_trainer.model.features import head_inputs  # noqa: E402
 from classifier_trainer.model.start import closed_form_head  # noqa: E402
+from classifier_trainer.prepare import prepare  # noqa: E402
 from classifier_trainer.progress.tracker import Tracker  # noqa: E402
 from classifier_trainer.train.goal import Goal  # noqa: E402
 from classifier_trainer.train.head_only import fit_head  # noqa: E402
@@ -104,7 +105,7 @@ def measure(setting: Setting) -> tuple[list[Row], list[str]]:
     head_only, frozen = _head_only(
         backbone, compute, theirs[0], labels[0], config.hyperparameters.seed, tokenizer, path
     )
-    prepared = stages.prepare(config, dataset, path, backbone, compute, tracker)
+    prepared = prepare(config, dataset, path, backbone, compute, tracker, cache=stages.scratch_folder())
     rate = stages.settings(config, backbone).learning_rate
     with ready.ready_loop(config, dataset, prepared, compute, tracker) as (loop, trained):
         recipes = {

@@ -23,8 +23,8 @@ from classifier_trainer.model.template import set_limits, with_template
 from classifier_trainer.model.trained import Trained
 from classifier_trainer.output.run_json import Record, new_run
 from classifier_trainer.output.store import FolderStore, Store
+from classifier_trainer.prepare import Prepared
 from classifier_trainer.progress.tracker import Tracker
-from classifier_trainer.stages import Prepared
 from support.tiny_models import TOPICS, rows
 
 TEMPLATE = "{prompt} =>"

@@ -22,6 +22,7 @@ from classifier_trainer.keeper import begin
 from classifier_trainer.methods import train_head_only, train_in_loop
 from classifier_trainer.output.run_json import Record, new_run, read_run
 from classifier_trainer.output.store import FolderStore
+from classifier_trainer.prepare import prepare
 from classifier_trainer.progress.tracker import Tracker
 from classifier_trainer.train import state
 
@@ -47,7 +48,7 @@ def run(content: dict[str, Any], kill: Place | None = None, number: int = signal
     torch.manual_seed(config.hyperparameters.seed)
     dataset = stages.read_data(config, tracker)
     path, backbone = stages.load_model(config, dataset, compute, tracker)
-    prepared = stages.prepare(config, dataset, path, backbone, compute, tracker)
+    prepared = prepare(config, dataset, path, backbone, compute, tracker, cache=folder / ".cache")
     record = Record(store, (read_run(store) if saved else None) or new_run(config.digest(), config.as_set()))
     if distributed.is_main():
         record.update()

@@ -18,6 +18,7 @@ from classifier_trainer.model.load import Backbone, load_backbone
 from classifier_trainer.model.lora import add_adapter
 from classifier_trainer.model.packed import is_exact, packed_attention, packed_forward
 from classifier_trainer.model.trained import Trained, prepared_for_training
+from classifier_trainer.prepare import prepare
 from classifier_trainer.progress.tracker import Tracker
 from support.tiny_models import Kind, multiclass, tiny_folder
 from support.tiny_training import budget, tiny_loop
@@ -185,7 +186,7 @@ def test_packed_updates_are_padded_ones(tmp_path: Path, folders: dict[Kind, Path
         torch.manual_seed(1)
         dataset = stages.read_data(config, tracker)
         path, backbone = stages.load_model(config, dataset, compute, tracker)
-        prepared = stages.prepare(config, dataset, path, backbone, compute, tracker)
+        prepared = prepare(config, dataset, path, backbone, compute, tracker, cache=tmp_path / "cache")
         with ready.ready_loop(config, dataset, prepared, compute, tracker) as (loop, _):
             assert loop._gradients.padded == (make is Compute or kind == "bert")
             loop.token_budget = 40

@@ -19,6 +19,7 @@ from classifier_artifacts.probabilities import predicted_mask, probabilities
 from classifier_trainer.compute import Compute
 from classifier_trainer.config import RunConfig
 from classifier_trainer.data.rows import Dataset, Split
+from classifier_trainer.data.tokenize import TokenIds
 from classifier_trainer.errors import UserError
 from classifier_trainer.evaluate.baseline import Baseline
 from classifier_trainer.evaluate.calibrate import Calibration, calibrate
@@ -34,8 +35,8 @@ from classifier_trainer.output.results import write_results
 from classifier_trainer.output.run_json import CHECKPOINTS, METRICS, MODEL, Record
 from classifier_trainer.output.store import Store
 from classifier_trainer.output.weights import fold, stored_tensor
+from classifier_trainer.prepare import Prepared
 from classifier_trainer.progress.tracker import Tracker
-from classifier_trainer.stages import Prepared
 
 TEST, VALIDATION = "test", "validation"
 Floats = npt.NDArray[np.float64]
@@ -74,6 +75,8 @@ class Writer:
     tracker: Tracker
     baseline: Baseline | None = None
     functions: Sequence[Function] = ()
+    check: Callable[[], None] = lambda: None
+    """Raises when the output is not this run's any more."""
     written: list[Scored] = field(default_factory=list)
     """In the order in which they were written."""
 
@@ -113,6 +116,7 @@ class Writer:
 
         What is calibrated is the saved head; the model in training keeps its own.
         """
+        self.check()
         with new_folder(self.output / CHECKPOINTS / name) as folder:
             with self.tracker.timed("writing"):
                 save(folder)
@@ -150,7 +154,7 @@ class Writer:
             "name": scored.name,
             "step": scored.step,
             "path": f"{CHECKPOINTS}/{scored.name}",
-            "metrics": {metric: f"{value:.4f}" for metric, value in scored.metrics.items()},
+            "metrics": {metric: f"{value:.4f}" for metric, value in (scored.metrics or scored.validation).items()},
         }
 
     def save_full(self, folder: Path) -> None:
@@ -250,7 +254,13 @@ class Writer:
         """Fits the calibration and puts it into the head, on disk and in `model`."""
         assert self.dataset.validation is not None  # noqa: S101  # for the type checker
         head = self.prepared.backbone.head_name
-        found = calibrate(logits, self.dataset.validation.targets, self.dataset.task, self.dataset.labels)
+        found = calibrate(
+            logits,
+            self.dataset.validation.targets,
+            self.dataset.task,
+            self.dataset.labels,
+            intercept=self.prepared.backbone.head.bias is not None,
+        )
         fold(folder, head, found.temperature, found.intercept)
         weight, bias = stored_tensor(folder, f"{head}.weight"), stored_tensor(folder, f"{head}.bias")
         assert weight is not None  # noqa: S101  # fold has seen it
@@ -305,7 +315,7 @@ class Writer:
             task=self.dataset.task,
             labels=self.dataset.labels,
             thresholds=calibration.thresholds,
-            cut=np.fromiter((len(row) >= limit for row in ids), dtype=np.bool_, count=len(ids)),
+            cut=ids.cut if isinstance(ids, TokenIds) else np.array([len(row) >= limit for row in ids]),
             uncalibrated=before,
             functions=functions,
             baseline=baseline,

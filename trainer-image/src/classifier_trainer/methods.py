@@ -16,9 +16,9 @@ from classifier_trainer.model.start import closed_form_head
 from classifier_trainer.model.trained import Trained
 from classifier_trainer.output.metrics_log import MetricsLog
 from classifier_trainer.output.run_json import METRICS
+from classifier_trainer.prepare import Prepared
 from classifier_trainer.progress.tracker import Tracker
 from classifier_trainer.ready import make_goal, ready_loop
-from classifier_trainer.stages import Prepared
 from classifier_trainer.train import sharded, state
 from classifier_trainer.train.early import Patience
 from classifier_trainer.train.head_only import fit_head

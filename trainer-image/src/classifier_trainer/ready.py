@@ -20,9 +20,9 @@ from classifier_trainer.model.lora import add_adapter
 from classifier_trainer.model.packed import is_exact, packed_attention, packed_forward
 from classifier_trainer.model.start import closed_form_head, keep_rows
 from classifier_trainer.model.trained import Trained, prepared_for_training
+from classifier_trainer.prepare import Prepared
 from classifier_trainer.priors import class_weights, training_offset
 from classifier_trainer.progress.tracker import Tracker
-from classifier_trainer.stages import Prepared
 from classifier_trainer.train import sharded
 from classifier_trainer.train.goal import Goal
 from classifier_trainer.train.loop import Loop, Rows, Trainable

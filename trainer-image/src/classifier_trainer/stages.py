@@ -1,12 +1,12 @@
-"""The stages of a run: wires the rooms together, which never import each other."""
+"""The stages of a run before training: wires the rooms together, which never import each other."""
 
 from __future__ import annotations
 
 import atexit
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,93 +14,109 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from transformers import PreTrainedTokenizerBase
 
-from classifier_artifacts.fetch import resolve
+from classifier_artifacts.fetch import fetch_model, resolve
+from classifier_trainer import distributed
 from classifier_trainer.compute import Compute
-from classifier_trainer.config import RunConfig
-from classifier_trainer.data.batches import stratified_sample
+from classifier_trainer.config import DEFAULT_EPOCHS, RunConfig
 from classifier_trainer.data.load import load_dataset
 from classifier_trainer.data.rows import Dataset
 from classifier_trainer.data.sources import Sources
-from classifier_trainer.errors import UserError
-from classifier_trainer.model import closed_form, template_search
-from classifier_trainer.model.features import head_inputs, pools_last_token
+from classifier_trainer.evaluate.user_functions import Function, check
+from classifier_trainer.model import closed_form
 from classifier_trainer.model.load import Backbone, load_backbone
-from classifier_trainer.model.start import logit_targets, rows_for_start
-from classifier_trainer.model.template import (
-    PROMPT,
-    UnsupportedTokenizerError,
-    added_tokens,
-    refuse,
-    save_tokenizer,
-    with_template,
-)
+from classifier_trainer.prepare import PROMPT, Prepared
 from classifier_trainer.progress.tracker import Tracker
+from classifier_trainer.progress.work import Kind
 from classifier_trainer.train.loop import Settings
 from classifier_trainer.train.schedule import default_rates
 
 TRAINING_UNITS = 3
 """A token that is trained on costs about as much as three that are only read."""
-_DEFAULT_EPOCHS = 3
+_SAYS_EVERY_SECONDS = 10.0
+_BASELINE_SECONDS = 5.0
+_HEAD_SECONDS = 5.0
 
-Ids = list[list[int]]
-Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Everything that training needs, with the template decided and the rows tokenized."""
-
-    base_path: Path
-    backbone: Backbone
-    tokenizer: PreTrainedTokenizerBase
-    """With the template in it."""
-    template: str | None
-    """None where nothing stands around a text."""
-    train_ids: Ids
-    validation_ids: Ids
-    test_ids: Ids
-    targets: Floats
-    """[training rows, logits]."""
-    exclusive: bool
-    start_rows: list[int]
-    """Training rows of `start_features`."""
-    start_features: npt.NDArray[np.float32]
-
-    @property
-    def pad(self) -> int:
-        """The id that rows are padded with."""
-        return int(self.tokenizer.pad_token_id)
+Resolved = dict[str, str]
+"""For run.json: what exactly stood behind a URI, a commit or a digest."""
 
 
-def read_data(config: RunConfig, tracker: Tracker) -> Dataset:
-    """Reads, checks and splits the rows."""
+def read_data(config: RunConfig, tracker: Tracker, resolved: Resolved | None = None) -> Dataset:
+    """Fetches, reads, checks and splits the rows; notes in `resolved` what their URIs stood for."""
     tracker.phase("Preparing", "reading the data")
-    scratch = Path(tempfile.mkdtemp(prefix="classifier-data-"))
-    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    dataset = load_dataset(config, Sources(config.mounts, scratch / "downloads"), scratch)
-    test_rows = len(dataset.test) if dataset.test else 0
-    tracker.dataset(dataset.task, dataset.labels, len(dataset.train), test_rows)
-    tracker.say(f"{dataset.reason}; {len(dataset.train)} training rows, {test_rows} test rows")
+    scratch = scratch_folder()
+    sources = Sources(config.mounts, scratch / "downloads", _downloading(tracker))
+    dataset = load_dataset(config, sources, scratch, _reading(tracker))
+    if resolved is not None:
+        resolved |= sources.resolved
+    parts = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    rows = {name: len(split) if split else 0 for name, split in parts.items()}
+    tracker.dataset(dataset.task, dataset.labels, rows["training"], rows["test"], validation_rows=rows["validation"])
+    told = ", ".join(f"{count} {name} rows" for name, count in rows.items() if count or name != "validation")
+    tracker.say(f"{dataset.reason}; {told}")
     for warning in dataset.warnings:
         tracker.warn(warning)
     return dataset
 
 
-def load_model(config: RunConfig, dataset: Dataset, compute: Compute, tracker: Tracker) -> tuple[Path, Backbone]:
+def scratch_folder() -> Path:
+    """A folder of this process for what need not outlive it."""
+    folder = Path(tempfile.mkdtemp(prefix="classifier-data-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def test_functions(config: RunConfig, tracker: Tracker) -> list[Function]:
+    """The functions that every checkpoint is tested with.
+
+    Raises:
+        UserError: one is not there, or cannot be one.
+    """
+    functions = []
+    for index, each in enumerate(config.test_functions):
+        if each.address is None:
+            functions.append(Function(str(each.builtin)))
+            continue
+        place = resolve(each.address, config.mounts, what=f"testFunctions[{index}]")
+        functions.append(Function(str(each.name), place, each.address))
+    if functions and config.test_dataset is None:
+        tracker.warn("testFunctions have nothing to run on without a testDataset")
+    check(functions)
+    return functions
+
+
+def load_model(
+    config: RunConfig, dataset: Dataset, compute: Compute, tracker: Tracker, resolved: Resolved | None = None
+) -> tuple[Path, Backbone]:
     """Loads the base model with a head for the data's labels."""
-    uri = config.base_model.uri
-    tracker.phase("Preparing", f"loading {uri}")
-    path = resolve(uri, config.mounts, what="baseModel.uri")
+    source, chosen = config.base_model, config.hyperparameters
+    tracker.phase("Preparing", f"loading {source.uri}")
+
+    def fetched(uri: str, what: str) -> Path:
+        told = _downloading(tracker)
+        found = fetch_model(
+            uri,
+            config.mounts,
+            what=what,
+            folder=scratch_folder(),
+            progress=lambda done, total: told(uri, done, total),
+        )
+        if resolved is not None and found.version is not None:
+            resolved[found.uri] = found.version
+        return found.path
+
+    path = fetched(source.uri, "baseModel.uri")
     backbone = load_backbone(
         path,
-        uri,
+        source.uri,
         task=dataset.task,
         labels=dataset.labels,
-        max_length=config.hyperparameters.max_length,
+        max_length=chosen.max_length,
+        negative_label=chosen.negative_label,
+        template=chosen.template,
+        adapter_base=fetched(source.adapter_base, "baseModel.adapterBase") if source.adapter_base else None,
         # What is trained is kept in fp32; what is not is never more precise than it is computed.
-        dtype=torch.float32 if config.hyperparameters.method == "Full" else compute.dtype,
+        dtype=torch.float32 if chosen.method == "Full" else compute.dtype,
     )
     module: nn.Module = backbone.model  # transformers hides the type of to() behind its decorator
     module.to(device=compute.device)
@@ -108,77 +124,25 @@ def load_model(config: RunConfig, dataset: Dataset, compute: Compute, tracker: T
     tracker.say(
         f"{type(backbone.model).__name__}, {backbone.head.in_features} wide, in {kind} on {compute.device.type}"
     )
+    if backbone.continued is not None:
+        tracker.say(backbone.continued.sentence)
     return path, backbone
 
 
-def prepare(
-    config: RunConfig, dataset: Dataset, base_path: Path, backbone: Backbone, compute: Compute, tracker: Tracker
-) -> Prepared:
-    """Decides the template, tokenizes, and computes the features from which the head starts."""
-    seed = config.hyperparameters.seed
-    targets = logit_targets(dataset.train.targets, dataset.task)
-    exclusive = dataset.task != "Multilabel"
-    keys = [row.tobytes() for row in dataset.train.targets]
-    wanted = len(keys)
-    if config.hyperparameters.method != "HeadOnly":
-        wanted = rows_for_start(len(keys), targets.shape[1], backbone.head.in_features)
-    start_rows = stratified_sample(keys, wanted, seed)
-    search_rows = (
-        stratified_sample(keys, template_search.MAX_ROWS, seed) if wanted > template_search.MAX_ROWS else start_rows
-    )
-    _plan(config, dataset, backbone, len(start_rows), tracker)
-
-    features: npt.NDArray[np.float32] | None = None
-    template = config.hyperparameters.template
-    pad = int(backbone.tokenizer.pad_token_id)
-    if template != "Auto":
-        tokenizer = _explicit(backbone, template)
-    elif not pools_last_token(backbone.model, backbone.head, pad, compute):
-        template, tokenizer = PROMPT, backbone.tokenizer
-    else:
-        tracker.phase("Preparing", f"choosing the template on {len(search_rows)} rows")
-        choice = template_search.choose(
-            backbone,
-            compute,
-            [dataset.train.prompts[row] for row in search_rows],
-            targets[search_rows],
-            exclusive=exclusive,
-            seed=seed,
-            progress=tracker.advance,
-        )
-        template, tokenizer = choice.template, choice.tokenizer
-        features = choice.features if search_rows is start_rows else None
-        losses = ", ".join(f"{_shown(name)} {loss:.3f}" for name, loss in choice.losses.items())
-        tracker.say(f"template {_shown(template)} (log loss out of fold: {losses})")
-        if not _holds(tokenizer):
-            tracker.warn("the base model's tokenizer cannot hold a template, so none is used")
-            template, tokenizer, features = PROMPT, backbone.tokenizer, None
-    tokenizer.model_max_length = backbone.max_length
-    train_ids = _tokenize(tokenizer, dataset.train.prompts, backbone.max_length)
-    validation = dataset.validation
-    validation_ids = _tokenize(tokenizer, validation.prompts, backbone.max_length) if validation else []
-    test_ids = _tokenize(tokenizer, dataset.test.prompts, backbone.max_length) if dataset.test else []
-    cut = sum(len(row) == backbone.max_length for row in train_ids)
-    tracker.say(f"{sum(map(len, train_ids))} training tokens; {cut} rows reach maxLength {backbone.max_length}")
-    if features is None:
-        tracker.phase("Preparing", f"computing the features of {len(start_rows)} rows")
-        chosen = [train_ids[row] for row in start_rows]
-        features = head_inputs(
-            backbone.model, backbone.head, chosen, pad=pad, compute=compute, progress=tracker.advance
-        )
-    return Prepared(
-        base_path=base_path,
-        backbone=backbone,
-        tokenizer=tokenizer,
-        template=None if template == PROMPT else template,
-        train_ids=train_ids,
-        validation_ids=validation_ids,
-        test_ids=test_ids,
-        targets=targets,
-        exclusive=exclusive,
-        start_rows=start_rows,
-        start_features=features,
-    )
+def plan_work(config: RunConfig, dataset: Dataset, prepared: Prepared, tracker: Tracker) -> None:
+    """Counts the work of the whole run, now that every row has its tokens."""
+    loop = config.hyperparameters.method != "HeadOnly"
+    epochs = (config.hyperparameters.epochs or DEFAULT_EPOCHS) if loop else 1
+    units: dict[Kind, float] = {
+        "head_seconds": _HEAD_SECONDS,
+        "baseline_seconds": _BASELINE_SECONDS if dataset.test else 0.0,
+        "training": TRAINING_UNITS * epochs * _tokens(prepared.train_ids) if loop else 0.0,
+        "validation": float(epochs * _tokens(prepared.validation_ids)),
+        "test": float(epochs * _tokens(prepared.test_ids)),
+        "functions": float(epochs) if config.test_functions and dataset.test else 0.0,
+        "writing": float(epochs),
+    }
+    tracker.plan(units)
 
 
 def settings(config: RunConfig, backbone: Backbone) -> Settings:
@@ -191,7 +155,7 @@ def settings(config: RunConfig, backbone: Backbone) -> Settings:
         head_learning_rate=chosen.head_learning_rate,
     )
     return Settings(
-        epochs=chosen.epochs or _DEFAULT_EPOCHS,
+        epochs=chosen.epochs or DEFAULT_EPOCHS,
         learning_rate=rate,
         head_learning_rate=head_rate,
         scheduler=chosen.scheduler,
@@ -206,7 +170,11 @@ def resolved_hyperparameters(config: RunConfig, prepared: Prepared) -> dict[str,
     """The hyperparameters as they were used, for run.json."""
     used = settings(config, prepared.backbone)
     result = config.hyperparameters.model_dump(mode="json", by_alias=True)
-    result |= {"maxLength": prepared.backbone.max_length, "template": prepared.template or PROMPT}
+    result |= {
+        "maxLength": prepared.backbone.max_length,
+        "template": prepared.template or PROMPT,
+        "targetPrior": config.hyperparameters.prior,
+    }
     if config.hyperparameters.method != "HeadOnly":
         result |= {
             "epochs": used.epochs,
@@ -221,53 +189,33 @@ def folds(prepared: Prepared, seed: int) -> npt.NDArray[np.int64]:
     return closed_form.folds(prepared.targets, seed)
 
 
-def _plan(config: RunConfig, dataset: Dataset, backbone: Backbone, start_rows: int, tracker: Tracker) -> None:
-    """Counts the run's work in forward tokens, before the template adds its few."""
-    mean = [
-        sum(map(len, _tokenize(backbone.tokenizer, split.prompts, backbone.max_length))) / len(split)
-        for split in (dataset.train, dataset.test)
-        if split
-    ]
-    epochs = config.hyperparameters.epochs or _DEFAULT_EPOCHS
-    train_units = TRAINING_UNITS * epochs if config.hyperparameters.method != "HeadOnly" else 0
-    tests = epochs if config.hyperparameters.method != "HeadOnly" else 1
-    units = mean[0] * (start_rows + train_units * len(dataset.train))
-    if dataset.test:
-        units += mean[1] * tests * len(dataset.test)
-    tracker.plan(units)
+def _tokens(ids: Sequence[Sequence[int]]) -> int:
+    lengths = getattr(ids, "lengths", None)
+    return int(lengths.sum(dtype=np.int64)) if lengths is not None else sum(map(len, ids))
 
 
-def _explicit(backbone: Backbone, template: str) -> PreTrainedTokenizerBase:
-    try:
-        tokenizer = with_template(backbone.tokenizer, template)
-    except UnsupportedTokenizerError as error:
-        raise refuse(template, error) from error
-    if not _holds(tokenizer):
-        raise refuse(template, UnsupportedTokenizerError("it loses it when it is loaded again"))
-    if added_tokens(tokenizer) >= backbone.max_length:
-        raise UserError(
-            f"hyperparameters.template has {added_tokens(tokenizer)} tokens, which leaves none of maxLength "
-            f"{backbone.max_length} for the text: shorten it, or raise maxLength."
-        )
-    return tokenizer
+def _downloading(tracker: Tracker) -> Callable[[str, int, int | None], None]:
+    last = time.monotonic()
+
+    def told(uri: str, done: int, total: int | None) -> None:
+        nonlocal last
+        if time.monotonic() - last < _SAYS_EVERY_SECONDS or not distributed.is_main():
+            return
+        last = time.monotonic()
+        of = f" of {total / 1e6:,.0f}" if total else ""
+        tracker.phase("Preparing", f"downloading {uri}: {done / 1e6:,.0f}{of} MB")
+
+    return told
 
 
-def _holds(tokenizer: PreTrainedTokenizerBase) -> bool:
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            save_tokenizer(tokenizer, Path(folder))
-        except UnsupportedTokenizerError:
-            return False
-    return True
+def _reading(tracker: Tracker) -> Callable[[int], None]:
+    last, rows = time.monotonic(), 0
 
+    def told(count: int) -> None:
+        nonlocal last, rows
+        rows += count
+        if time.monotonic() - last >= _SAYS_EVERY_SECONDS:
+            last = time.monotonic()
+            tracker.phase("Preparing", f"reading the data: {rows:,} rows")
 
-def _tokenize(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], max_length: int) -> Ids:
-    ids: Ids = []
-    for start in range(0, len(prompts), 4096):
-        ids += tokenizer(list(prompts[start : start + 4096]), truncation=True, max_length=max_length)["input_ids"]
-    # A text of nothing, without a template, would be a row without a token.
-    return [row or [int(tokenizer.pad_token_id)] for row in ids]
-
-
-def _shown(template: str) -> str:
-    return "none" if template == PROMPT else repr(template.replace(PROMPT, "…"))
+    return told

@@ -18,10 +18,10 @@ from classifier_trainer.data.rows import Dataset
 from classifier_trainer.model.features import head_inputs
 from classifier_trainer.model.load import Backbone
 from classifier_trainer.model.start import logit_targets, rows_for_start
+from classifier_trainer.prepare import Prepared
 from classifier_trainer.progress.display import display
 from classifier_trainer.progress.tracker import Tracker
 from classifier_trainer.ready import ready_loop
-from classifier_trainer.stages import Prepared
 
 _SAMPLE = 256
 _LONGEST = 16
