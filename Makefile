@@ -21,7 +21,7 @@ help:  ## Show this list
 demo: $(VENV)/ready  ## From a bare machine to an answering classifier (cluster, images, chart, training, question)
 	$(BIN)/python examples/demo.py $(DEMO_FLAGS)
 
-test: check unit contract integration e2e  ## Everything: checks, unit, contract, integration and end-to-end tests
+test: check unit contract browser integration e2e  ## Everything: checks, unit, contract, browser, integration, end to end
 	@echo "make test: everything passed"
 
 check: lint types imports drift  ## Lint, types, import layers, drift of generated files; writes nothing
@@ -43,10 +43,14 @@ generate: $(VENV)/ready  ## Write crds/ and the chart's copy anew from the pydan
 	$(BIN)/python -m classifier_operator.api.crdgen
 
 unit: $(VENV)/ready  ## Unit tests (no cluster)
-	$(BIN)/pytest tests/unit -m "not e2e and not integration"
+	$(BIN)/pytest tests/unit -m "not e2e and not integration and not browser"
 
 contract: $(VENV)/ready  ## What one part writes is what the other reads
 	$(BIN)/pytest tests/contract
+
+browser: $(VENV)/ready  ## The report in a real browser (Debian's chromium, installed if missing)
+	$(BIN)/python -m support.browser --install
+	$(BIN)/pytest tests -m browser
 
 integration: $(VENV)/ready  ## Against a real API server (etcd and kube-apiserver only)
 	$(LOCALCLUSTER) up --control-plane --install
@@ -103,4 +107,4 @@ clean:  ## Remove caches inside the tree
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help demo test check lint types imports drift generate unit contract integration e2e cluster-up cluster-down images install bench requirements version clean
+.PHONY: help demo test check lint types imports drift generate unit contract browser integration e2e cluster-up cluster-down images install bench requirements version clean

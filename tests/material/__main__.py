@@ -1,4 +1,4 @@
-"""`python -m material smollm2|r8 [--out DIR]`: makes the material, and prints the folder where it lies."""
+"""`python -m material NAME [--out DIR]`: makes the material of that name, and prints the folder where it lies."""
 
 from __future__ import annotations
 
@@ -11,10 +11,19 @@ if __package__ in (None, ""):  # started as `python tests/material`
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from material.cache import MaterialError, publish
+from material.minilm import minilm
+from material.newsgroups import newsgroups
 from material.r8 import r8
+from material.rotten_tomatoes import rotten_tomatoes
 from material.smollm2 import smollm2
 
-_BUILDERS = {"smollm2": smollm2, "r8": r8}
+_BUILDERS = {
+    "smollm2": smollm2,
+    "minilm": minilm,
+    "r8": r8,
+    "newsgroups": newsgroups,
+    "rotten-tomatoes": rotten_tomatoes,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,19 +8,21 @@ from pathlib import Path
 import pytest
 
 from material.cache import ensure, publish
-from material.r8 import sample
+from material.newsgroups import name_parts
+from material.rows import read_tab, sample, write
 
 
 def test_sample_is_fixed_and_in_the_natural_balance() -> None:
     rows = (
         [("a", f"a{n}") for n in range(700)] + [("b", f"b{n}") for n in range(297)] + [("c", f"c{n}") for n in range(3)]
     )
-    found = sample(rows, 100)
+    found = sample(rows, 100, 8)
     assert len(found) == len(set(found)) == 100
     counts = Counter(label for label, _ in found)
     assert counts["c"] == 1  # at least one, though its share is 0.3
     assert counts["a"] == pytest.approx(70, abs=1)
-    assert found == sample(rows, 100)
+    assert found == sample(rows, 100, 8)
+    assert found != sample(rows, 100, 9)
 
 
 def test_cache_builds_once_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

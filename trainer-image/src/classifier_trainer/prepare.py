@@ -1,4 +1,4 @@
-"""What training needs of the data and the model together: the template, the tokens, the features the head starts from."""
+"""What training needs of data and model together: the template, the tokens, the features that the head starts from."""
 
 from __future__ import annotations
 
