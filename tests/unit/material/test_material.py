@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from material.cache import ensure, publish
-from material.newsgroups import name_parts
-from material.rows import read_tab, sample, write
+from material.rows import sample
 
 
 def test_sample_is_fixed_and_in_the_natural_balance() -> None:

@@ -29,6 +29,7 @@ def test_defaults_are_those_of_the_documentation() -> None:
         "head_learning_rate": None,
         "batch_size": 16,
         "max_length": None,
+        "truncation_side": "Right",
         "template": "Auto",
         "scheduler": "Linear",
         "warmup_ratio": 0.03,
@@ -37,6 +38,13 @@ def test_defaults_are_those_of_the_documentation() -> None:
         "lora": {"rank": 16, "alpha": 32, "dropout": 0, "target_modules": "AllLinear"},
         "precision": "Auto",
         "seed": 42,
+        "early_stopping": None,
+        "class_weights": "None",
+        "target_prior": None,
+        "select_by": "Auto",
+        "calibrate": True,
+        "state_every": "10m",
+        "negative_label": None,
     }
     assert parse(content()).output.if_exists == "Reuse"
 
@@ -51,7 +59,18 @@ def test_defaults_are_those_of_the_documentation() -> None:
         ({"hyperparameters": {"epochs": 0}}, "hyperparameters.epochs is 0: it should be greater than or equal to 1."),
         ({"hyperparameters": {"epochs": "3"}}, "hyperparameters.epochs is '3': it should be a valid integer."),
         ({"hyperparameters": {"epochs": True}}, "hyperparameters.epochs is True"),
-        ({"hyperparameters": {"method": "Full"}}, "hyperparameters.method is 'Full': write 'LoRA' or 'HeadOnly'."),
+        (
+            {"hyperparameters": {"method": "QLoRA"}},
+            "hyperparameters.method is 'QLoRA': write 'LoRA', 'Full' or 'HeadOnly'.",
+        ),
+        ({"hyperparameters": {"stateEvery": "10 minutes"}}, "hyperparameters.stateEvery is '10 minutes'"),
+        ({"rebalance": {"shares": {"a": 0.5}}}, "rebalance: the shares add up to 0.5: they must add up to 1."),
+        (
+            {"rebalance": {"counts": {"a": 5}}, "taskType": "Multilabel"},
+            "rebalance does not work with taskType Multilabel",
+        ),
+        ({"testFunctions": [{"name": "cost"}]}, "write exactly one of builtin, configMap and uri."),
+        ({"testFunctions": [{"builtin": "LabelMatch"}] * 2}, "testFunctions has LabelMatch twice"),
         ({"hyperparameters": {"method": "HeadOnly", "epochs": 2}}, "leave epochs out, or write method: LoRA."),
         ({"hyperparameters": {"template": "no place"}}, "holds {prompt} exactly once."),
         ({"hyperparameters": {"template": "{prompt}{prompt}"}}, "holds {prompt} exactly once."),
