@@ -412,7 +412,8 @@ def test_live_writer_is_left_alone(
     assert path.exists()
 
 
-def test_progress_is_served_while_it_runs(tmp_path: Path, make_config: MakeConfig) -> None:
+@pytest.mark.parametrize("kind", ["qwen3", "bert"])
+def test_progress_is_served_while_it_runs(tmp_path: Path, make_config: MakeConfig, kind: Kind) -> None:
     import socket
     import urllib.request
 
@@ -435,10 +436,11 @@ def test_progress_is_served_while_it_runs(tmp_path: Path, make_config: MakeConfi
         report(*args)
         ask()
 
-    config = make_config(multiclass(tmp_path / "train", 60), test=0.2, epochs=2)
+    config = make_config(multiclass(tmp_path / "train", 60), test=0.2, epochs=2, kind=kind)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "report", asked)
         assert run(config, port=port) == 0
     assert len(seen) == 6
     assert seen == sorted(seen)
+    assert seen[0] < 60  # with or without a search for the template, training is the larger part
     assert np.ptp(seen) > 20

@@ -16,7 +16,7 @@ from classifier_trainer.model.start import closed_form_head
 from classifier_trainer.model.trained import Trained
 from classifier_trainer.output.metrics_log import MetricsLog
 from classifier_trainer.output.run_json import METRICS
-from classifier_trainer.prepare import Prepared
+from classifier_trainer.prepare import TRAINING_UNITS, Prepared
 from classifier_trainer.progress.tracker import Tracker
 from classifier_trainer.ready import make_goal, ready_loop
 from classifier_trainer.train import sharded, state
@@ -179,7 +179,7 @@ def report(step: Step, epochs: int, log: MetricsLog, tracker: Tracker) -> None:
         samplesPerSecond=round(step.rows / step.seconds, 1),
         tokensPerSecond=round(step.tokens / step.seconds, 1),
     )
-    tracker.advance("training", stages.TRAINING_UNITS * step.tokens)
+    tracker.advance("training", TRAINING_UNITS * step.tokens)
 
 
 def scores_line(scored: Scored) -> str:

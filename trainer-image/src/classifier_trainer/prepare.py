@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from classifier_trainer import distributed
 from classifier_trainer.compute import Compute
-from classifier_trainer.config import RunConfig
+from classifier_trainer.config import DEFAULT_EPOCHS, RunConfig
 from classifier_trainer.data.batches import stratified_sample
 from classifier_trainer.data.profile import add_token_lengths
 from classifier_trainer.data.rows import Dataset, Split
@@ -34,9 +34,13 @@ from classifier_trainer.model.template import (
     with_template,
 )
 from classifier_trainer.progress.tracker import Tracker
+from classifier_trainer.progress.work import Kind
 
-__all__ = ["PROMPT", "Prepared", "prepare", "profile_with_lengths"]
+__all__ = ["PROMPT", "TRAINING_UNITS", "Prepared", "prepare", "profile_with_lengths"]
 
+TRAINING_UNITS = 3
+"""A token that is trained on costs about as much as three that are only read."""
+_HEAD_SECONDS = _BASELINE_SECONDS = 5.0
 _COUNTED_ROWS = 500
 """Rows whose tokens are counted for a first plan of the work."""
 _SAMPLED_ROWS = 200_000
@@ -120,6 +124,7 @@ def prepare(
         name: _tokenize(config, split, name, tokenizer, backbone, cache, tracker) if split else []
         for name, split in (("training", dataset.train), ("validation", dataset.validation), ("test", dataset.test))
     }
+    _plan(config, ids, tracker)
     if start_rows and features is None:
         features = _features(config, backbone, ids["training"], start_rows, compute, tracker, cache)
     return Prepared(
@@ -135,6 +140,28 @@ def prepare(
         start_rows=start_rows,
         start_features=np.zeros((0, backbone.head.in_features), np.float32) if features is None else features,
     )
+
+
+def _plan(config: RunConfig, ids: Mapping[str, Ids], tracker: Tracker) -> None:
+    """Counts the work of the whole run, now that every row has its tokens and before any of them is read."""
+    loop = config.hyperparameters.method != "HeadOnly"
+    epochs = (config.hyperparameters.epochs or DEFAULT_EPOCHS) if loop else 1
+    tokens = {name: _tokens(rows) for name, rows in ids.items()}
+    units: dict[Kind, float] = {
+        "head_seconds": _HEAD_SECONDS,
+        "baseline_seconds": _BASELINE_SECONDS if ids["test"] else 0.0,
+        "training": TRAINING_UNITS * epochs * tokens["training"] if loop else 0.0,
+        "validation": float(epochs * tokens["validation"]),
+        "test": float(epochs * tokens["test"]),
+        "functions": float(epochs) if config.test_functions and ids["test"] else 0.0,
+        "writing": float(epochs),
+    }
+    tracker.plan(units)
+
+
+def _tokens(ids: Ids) -> int:
+    lengths = getattr(ids, "lengths", None)
+    return int(lengths.sum(dtype=np.int64)) if lengths is not None else sum(map(len, ids))
 
 
 def profile_with_lengths(dataset: Dataset, prepared: Prepared) -> tuple[dict[str, Any], list[str]]:

@@ -147,7 +147,6 @@ def _train(config: RunConfig, store: Store, tracker: Tracker, check: Callable[[]
             template=saved.record["template"] if saved else None,
             goes_on=saved is not None,
         )
-        stages.plan_work(config, dataset, prepared, tracker)
         record = Record(store, (read_run(store) if saved else None) or new_run(config.digest(), config.as_set()))
         found: Baseline | None = None
         if distributed.is_main():

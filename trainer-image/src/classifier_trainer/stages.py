@@ -6,7 +6,7 @@ import atexit
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,10 @@ from classifier_trainer.model import closed_form
 from classifier_trainer.model.load import Backbone, load_backbone
 from classifier_trainer.prepare import PROMPT, Prepared
 from classifier_trainer.progress.tracker import Tracker
-from classifier_trainer.progress.work import Kind
 from classifier_trainer.train.loop import Settings
 from classifier_trainer.train.schedule import default_rates
 
-TRAINING_UNITS = 3
-"""A token that is trained on costs about as much as three that are only read."""
 _SAYS_EVERY_SECONDS = 10.0
-_BASELINE_SECONDS = 5.0
-_HEAD_SECONDS = 5.0
 
 Resolved = dict[str, str]
 """For run.json: what exactly stood behind a URI, a commit or a digest."""
@@ -129,22 +124,6 @@ def load_model(
     return path, backbone
 
 
-def plan_work(config: RunConfig, dataset: Dataset, prepared: Prepared, tracker: Tracker) -> None:
-    """Counts the work of the whole run, now that every row has its tokens."""
-    loop = config.hyperparameters.method != "HeadOnly"
-    epochs = (config.hyperparameters.epochs or DEFAULT_EPOCHS) if loop else 1
-    units: dict[Kind, float] = {
-        "head_seconds": _HEAD_SECONDS,
-        "baseline_seconds": _BASELINE_SECONDS if dataset.test else 0.0,
-        "training": TRAINING_UNITS * epochs * _tokens(prepared.train_ids) if loop else 0.0,
-        "validation": float(epochs * _tokens(prepared.validation_ids)),
-        "test": float(epochs * _tokens(prepared.test_ids)),
-        "functions": float(epochs) if config.test_functions and dataset.test else 0.0,
-        "writing": float(epochs),
-    }
-    tracker.plan(units)
-
-
 def settings(config: RunConfig, backbone: Backbone) -> Settings:
     """The loop's settings with their defaults filled in."""
     chosen = config.hyperparameters
@@ -187,11 +166,6 @@ def resolved_hyperparameters(config: RunConfig, prepared: Prepared) -> dict[str,
 def folds(prepared: Prepared, seed: int) -> npt.NDArray[np.int64]:
     """The fold of each training row."""
     return closed_form.folds(prepared.targets, seed)
-
-
-def _tokens(ids: Sequence[Sequence[int]]) -> int:
-    lengths = getattr(ids, "lengths", None)
-    return int(lengths.sum(dtype=np.int64)) if lengths is not None else sum(map(len, ids))
 
 
 def _downloading(tracker: Tracker) -> Callable[[str, int, int | None], None]:
