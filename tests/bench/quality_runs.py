@@ -96,7 +96,7 @@ def _of_run(output: Path) -> dict[str, Any]:
     best = run.get("best") or run["progress"]["best"]
     labels, exclusive = run["labels"], run["task"] != "Multilabel"
     expected, predicted, probabilities = read_results(output / "checkpoints" / best / "test" / "results.jsonl", labels)
-    temperature = np.array((run.get("calibration") or {}).get("temperature") or [1.0])
+    temperature = np.array(temperatures(run, labels))
     after = log_losses(expected, probabilities, exclusive)
     raw = at_temperature(probabilities, temperature, exclusive)
     epochs = {
@@ -116,6 +116,14 @@ def _of_run(output: Path) -> dict[str, Any]:
         "log_losses_before": np.round(log_losses(expected, raw, exclusive), 6).tolist(),
         **_rows(expected, predicted),
     }
+
+
+def temperatures(run: Mapping[str, Any], labels: Sequence[str]) -> list[float]:
+    """By which the logits were divided: one, or one a label; [1] where nothing was calibrated."""
+    found = run.get("calibration") or {}
+    if of_labels := found.get("temperatures"):
+        return [float(of_labels.get(label, 1.0)) for label in labels]
+    return [float(found.get("temperature", 1.0))]
 
 
 def read_results(path: Path, labels: Sequence[str]) -> tuple[Mask, Mask, Array]:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import select
 import random
 import socket
 import struct
@@ -406,7 +407,9 @@ def test_terminal_has_a_bar() -> None:
         shown.moved(tracker.document())
         shown.close()
         terminal.flush()
-        content = os.read(main, 65536).decode()
+        content = ""
+        while "25%" not in content and select.select([main], [], [], 10)[0]:
+            content += os.read(main, 65536).decode()
     os.close(main)
     assert "loading" in content
     assert "25%" in content

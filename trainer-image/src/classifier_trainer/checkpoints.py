@@ -254,13 +254,7 @@ class Writer:
         """Fits the calibration and puts it into the head, on disk and in `model`."""
         assert self.dataset.validation is not None  # noqa: S101  # for the type checker
         head = self.prepared.backbone.head_name
-        found = calibrate(
-            logits,
-            self.dataset.validation.targets,
-            self.dataset.task,
-            self.dataset.labels,
-            intercept=self.prepared.backbone.head.bias is not None,
-        )
+        found = calibrate(logits, self.dataset.validation.targets, self.dataset.task, self.dataset.labels)
         fold(folder, head, found.temperature, found.intercept)
         weight, bias = stored_tensor(folder, f"{head}.weight"), stored_tensor(folder, f"{head}.bias")
         assert weight is not None  # noqa: S101  # fold has seen it
