@@ -7,8 +7,10 @@ goes on with those that are missing, and the tables are written anew after each.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +44,30 @@ def main() -> None:
     parser.add_argument("--fresh", action="store_true", help="measure everything anew")
     parser.add_argument("--only", metavar="CASE", action="append", help="measure only these, and report what there is")
     options = parser.parse_args()
-    if options.fresh:
-        for path in folder().glob("*.json"):
-            path.unlink()
-    for case in cases():
-        for split in range(1, case.splits + 1):
-            if finished(case, split) is None and (options.only is None or case.name in options.only):
-                print(f"{case.title}, split {split} of {case.splits}", flush=True)
-                record = measure(case, split)
-                print(f"   accuracy {record['accuracy']:.4f} in {record['seconds']:.0f} s", flush=True)
-                report()
-    report()
+    with _alone():
+        if options.fresh:
+            for path in folder().glob("*.json"):
+                path.unlink()
+        for case in cases():
+            for split in range(1, case.splits + 1):
+                if finished(case, split) is None and (options.only is None or case.name in options.only):
+                    print(f"{case.title}, split {split} of {case.splits}", flush=True)
+                    record = measure(case, split)
+                    print(f"   accuracy {record['accuracy']:.4f} in {record['seconds']:.0f} s", flush=True)
+                    report()
+        report()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Two at once would take each other's CPUs, and the folder of the run under way."""
+    folder().mkdir(parents=True, exist_ok=True)
+    with (folder() / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit(f"another run of this benchmark holds {folder()}: wait for its end")
+        yield
 
 
 def report() -> None:
