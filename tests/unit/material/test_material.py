@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from material.cache import ensure, publish
-from material.rows import sample
+from material.newsgroups import name_parts
+from material.rotten_tomatoes import reviews
+from material.rows import multiclass, read_tab, sample, write
 
 
 def test_sample_is_fixed_and_in_the_natural_balance() -> None:
@@ -57,3 +61,23 @@ def test_publish_copies_what_is_not_there(tmp_path: Path) -> None:
     (out / "a").write_text("spoiled")
     publish(source, out)
     assert (out / "a").read_text() == "new"
+
+
+def test_rows_are_read_from_a_table_and_written_for_the_trainer(tmp_path: Path) -> None:
+    table = tmp_path / "a.tab"
+    table.write_text('Category\tText\nd\tstring\nclass\t\n\nrec.autos\ta "quoted word\nsci.space\torbit\n')
+    rows = read_tab(table)
+    assert rows == [("rec.autos", 'a "quoted word'), ("sci.space", "orbit")]
+    write(tmp_path / "a.jsonl", multiclass(rows), ["rec.autos", "sci.space"])
+    write(tmp_path / "b.jsonl", [(name_parts(group), text) for group, text in rows], ["autos", "rec", "sci", "space"])
+    assert [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()] == [
+        {"prompt": 'a "quoted word', "completion": {"rec.autos": 1, "sci.space": 0}},
+        {"prompt": "orbit", "completion": {"rec.autos": 0, "sci.space": 1}},
+    ]
+    parts = [json.loads(line)["completion"] for line in (tmp_path / "b.jsonl").read_text().splitlines()]
+    assert parts == [{"autos": 1, "rec": 1, "sci": 0, "space": 0}, {"autos": 0, "rec": 0, "sci": 1, "space": 1}]
+
+
+def test_reviews_are_taken_once_and_plots_left_out() -> None:
+    corpus = 'category,text,movie_name\nplot,"a, b",x\nfresh,good,x\nrotten,bad,x\nrotten,good,y\n'
+    assert reviews(io.StringIO(corpus)) == [("fresh", "good"), ("rotten", "bad")]
