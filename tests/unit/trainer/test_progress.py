@@ -6,8 +6,8 @@ import io
 import json
 import os
 import pty
-import select
 import random
+import select
 import socket
 import struct
 import threading

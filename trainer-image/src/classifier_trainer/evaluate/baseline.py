@@ -88,14 +88,6 @@ def baseline(train: Texts, test: Texts, task: Task, seed: int, *, seconds: float
     )
 
 
-def baseline_accuracy(train: Texts, test: Texts, task: Task, seed: int) -> float | None:
-    """Accuracy on the test rows, computed here and now; None where the set is too large or has no words."""
-    if len(train[0]) > MAX_ROWS or train[1].shape[1] > MAX_LABELS:
-        return None
-    found = predictions(train, test[0], task, seed, sampled=False)
-    return None if found is None else count(test[1], found, task).accuracy
-
-
 def predictions(train: Texts, prompts: Sequence[str], task: Task, seed: int, *, sampled: bool) -> Mask | None:
     """Predicted labels [n, k] of the texts; None where no training text has a word."""
     texts, targets = train

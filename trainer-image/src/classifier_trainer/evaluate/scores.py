@@ -130,13 +130,6 @@ def selection(metrics: Mapping[str, Any], select_by: SelectBy, task: Task) -> fl
     return float(metrics["accuracy"] if value is None else value)
 
 
-def scores(expected: Targets, predicted: Mask, task: Task) -> dict[str, float]:
-    """`accuracy`, `macroF1` (1 where no label is expected or predicted) and `sampleMatchCombined` of masks [n, k]."""
-    counts = count(expected, predicted, task)
-    accuracy, macro = counts.accuracy or 0.0, counts.macro_f1
-    return {"accuracy": accuracy, "macroF1": 1.0 if macro is None else macro, "sampleMatchCombined": accuracy}
-
-
 def _trust(found: Reliability) -> dict[str, float]:
     return {
         "logLoss": found.log_loss,
