@@ -77,7 +77,8 @@ def run(config: RunConfig, *, port: int) -> int:
         tracker.phase("Failed", f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:500]}")
     finally:
         tracker.close()
-        if main:
+        # Every pod may be the first to find the user's mistake; of anything else the writing process tells.
+        if main or (code == EXIT_USER and distributed.local_rank() == 0):
             termination.write(tracker.document())
         distributed.stop()
     return code
