@@ -118,7 +118,7 @@ def _note(case: Case, records: Records) -> str:
         difference = f"micro-F1 less the SVM's, paired, {micro_f1_difference(*counts)}"
     each = ", ".join(
         f"{record['accuracy']:.4f} ({' '.join(f'{value:.4f}' for value in record['epochs'].values())}; "
-        f"best {record['best']}; {record['seconds']:.0f} s)"
+        f"best {record['best']}; {record['seconds']:.0f} s; at {record['commit']})"
         for record in records
     )
     return f"{case.title}: {difference}; accuracy (by epoch) of each split {each}"
