@@ -36,7 +36,7 @@ def train(folder: Path, every: int, said: Path) -> None:
     saved = begin(store, DIGEST)
     Record(store, {}).update(digest=DIGEST)
     if saved is not None:
-        keeper.go_on_from(saved)
+        keeper.go_on_from(saved, ())
     with said.open("w", buffering=1) as stream:
         stream.write(f"{loop.done}\n")
         said_of: list[Step] = []

@@ -58,7 +58,7 @@ def run(content: dict[str, Any], kill: Place | None = None, number: int = signal
     if kill is not None:
         _arm(kill, number)
     if config.hyperparameters.method == "HeadOnly":
-        train_head_only(config, prepared, compute, writer, tracker)
+        train_head_only(config, prepared, writer, tracker)
     else:
         train_in_loop(config, prepared, compute, writer, tracker, saved)
     if distributed.is_main():

@@ -20,7 +20,7 @@ from classifier_trainer.output import lock as lock_module
 from classifier_trainer.output.atomic import new_folder, remove_unfinished, same_files, write_json
 from classifier_trainer.output.keep import superseded
 from classifier_trainer.output.lock import FILE_NAME, FolderLock, OutputLock, process_start
-from classifier_trainer.output.metrics_log import MetricsLog, forget_checkpoint
+from classifier_trainer.output.metrics_log import MetricsLog
 from classifier_trainer.output.place import open_store, output_folder, writing
 from classifier_trainer.output.results import write_results
 from classifier_trainer.output.run_json import Record, clear, finished_run, new_run, read_run, unfinished_run
@@ -318,23 +318,6 @@ def test_checkpoint_that_is_deleted_disappears_at_once(store: FolderStore, monke
 )
 def test_which_checkpoints_are_kept(keep: Any, best: str, finished: bool, gone: list[str]) -> None:
     assert superseded(keep, ["epoch-1", "epoch-2", "epoch-3"], best, finished=finished) == gone
-
-
-def test_a_checkpoint_that_is_written_again_has_one_line(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    forget_checkpoint(path, "epoch-1")
-    assert not path.exists()
-    with MetricsLog(path) as log:
-        for line in ({"step": 1, "loss": 1.0}, {"step": 1, "checkpoint": "epoch-1"}, {"step": 2, "loss": 0.5}):
-            log.write(line)
-    forget_checkpoint(path, "epoch-2")
-    assert len(path.read_text().splitlines()) == 3
-    forget_checkpoint(path, "epoch-1")
-    assert [json.loads(line) for line in path.read_text().splitlines()] == [
-        {"step": 1, "loss": 1.0},
-        {"step": 2, "loss": 0.5},
-    ]
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_metrics_are_cut_where_the_state_was_saved(tmp_path: Path) -> None:

@@ -190,9 +190,20 @@ def test_log_is_cut_where_the_state_was_saved(tmp_path: Path) -> None:
     checkpoint = '{"step": 4, "epoch": 1, "checkpoint": "epoch-1"}\n'
     later = '{"step": 5, "loss": 0.9}\n{"step": 8, "epoch": 2, "checkpoint": "epoch-2"}\n{"step": 9, "lo'
     path.write_text(kept + checkpoint + later)
-    cut_log(path, len(kept), 4)
+    cut_log(path, len(kept), {"epoch-1"})
     assert path.read_text() == kept + checkpoint
-    cut_log(tmp_path / "absent", 3, 4)
+    cut_log(tmp_path / "absent", 3, {"epoch-1"})
+    assert not (tmp_path / "absent").exists()
+
+
+def test_a_checkpoint_that_is_written_again_has_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    kept = '{"step": 1, "loss": 1.0}\n'
+    # Killed after this line, and before run.json knew of the checkpoint.
+    path.write_text(kept + '{"step": 1, "checkpoint": "epoch-1"}\n')
+    cut_log(path, len(kept), {"epoch-2"})
+    assert path.read_text() == kept
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_sigterm_waits_for_the_end_of_what_must_be_whole() -> None:

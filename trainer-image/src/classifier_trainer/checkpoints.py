@@ -30,7 +30,7 @@ from classifier_trainer.model.served import give_head, load_served, merged, save
 from classifier_trainer.model.template import save_tokenizer
 from classifier_trainer.output.atomic import new_folder, same_files, write_json
 from classifier_trainer.output.keep import superseded
-from classifier_trainer.output.metrics_log import MetricsLog, forget_checkpoint
+from classifier_trainer.output.metrics_log import MetricsLog
 from classifier_trainer.output.results import write_results
 from classifier_trainer.output.run_json import CHECKPOINTS, METRICS, MODEL, Record
 from classifier_trainer.output.store import Store
@@ -178,7 +178,6 @@ class Writer:
         self.store.publish(f"{CHECKPOINTS}/{scored.name}")
         self.written = [one for one in self.written if one.name != scored.name] + [scored]
         line = {"step": scored.step, "epoch": scored.epoch, "checkpoint": scored.name}
-        forget_checkpoint(self.output / METRICS, scored.name)
         with MetricsLog(self.output / METRICS) as log:
             log.write({**line, "validation": scored.validation, "test": scored.metrics})
         self.store.publish(METRICS)

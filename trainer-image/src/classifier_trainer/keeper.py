@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,15 @@ class Keeper:
         self._last = clock()
         self._saved: int | None = None
 
-    def go_on_from(self, saved: Saved) -> None:
-        """Brings the loop, the log of metrics and the progress to where they were; together."""
+    def go_on_from(self, saved: Saved, checkpoints: Collection[str]) -> None:
+        """Brings the loop, the log of metrics and the progress to where they were; together.
+
+        `checkpoints` are the names of those that run.json knows.
+        """
         self._loop.restore(saved.tensors())
         self._saved = saved.update
         if distributed.is_main():
-            cut_log(self._store.folder / METRICS, saved.record["metricsBytes"], saved.update)
+            cut_log(self._store.folder / METRICS, saved.record["metricsBytes"], checkpoints)
             self._tracker.resume(saved.record["tracker"])
 
     def save(self) -> None:
@@ -76,11 +79,11 @@ class Keeper:
         return {**self._facts, "metricsBytes": offset, "tracker": self._tracker.state()}
 
 
-def cut_log(path: Path, offset: int, update: int) -> None:
-    """Cuts metrics.jsonl to what it was when `update` had been done, so that the curves have no seam.
+def cut_log(path: Path, offset: int, checkpoints: Collection[str]) -> None:
+    """Cuts metrics.jsonl to what it was when the state was saved, so that the curves have no seam.
 
-    A checkpoint of that update or of one before it was written for good, even if nobody came to save that any more: its
-    line stays.
+    A checkpoint that run.json knows was written for good, even if nobody came to save that any more: its line stays.
+    One that run.json does not know yet is tested and told anew.
     """
     if not path.exists():
         return
@@ -93,7 +96,7 @@ def cut_log(path: Path, offset: int, update: int) -> None:
             found = json.loads(line)
         except ValueError:
             continue  # cut off in the middle
-        if "checkpoint" in found and found["step"] <= update:
+        if found.get("checkpoint") in checkpoints:
             kept.append(found)
     with MetricsLog(path, offset) as log:
         for line in kept:

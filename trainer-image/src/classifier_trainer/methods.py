@@ -44,7 +44,7 @@ def train_in_loop(
         facts = {"digest": config.digest(), "labels": writer.dataset.labels, "template": prepared.template}
         keeper = Keeper(writer.store, loop, tracker, facts, every=seconds(config.hyperparameters.state_every))
         if saved is not None:
-            keeper.go_on_from(saved)
+            keeper.go_on_from(saved, [one.name for one in writer.written])
             tracker.say(f"going on after update {loop.done} of {loop.steps}")
         training = _Training(loop, keeper, writer, trained, tracker, _patience(config))
         try:
@@ -134,7 +134,7 @@ class _Training:
         return scored.selection is not None and self._patience.is_over(scored.selection)
 
 
-def train_head_only(config: RunConfig, prepared: Prepared, _compute: Compute, writer: Writer, tracker: Tracker) -> None:
+def train_head_only(config: RunConfig, prepared: Prepared, writer: Writer, tracker: Tracker) -> None:
     """The head on features that were computed once."""
     backbone, seed = prepared.backbone, config.hyperparameters.seed
     with_bias = backbone.head.bias is not None

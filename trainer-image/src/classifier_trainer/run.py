@@ -158,7 +158,7 @@ def _train(config: RunConfig, store: Store, tracker: Tracker, check: Callable[[]
         if saved is not None:
             writer.restore(saved.update)
         if chosen.method == "HeadOnly":
-            train_head_only(config, prepared, compute, writer, tracker)
+            train_head_only(config, prepared, writer, tracker)
         else:
             train_in_loop(config, prepared, compute, writer, tracker, saved)
         if distributed.is_main():

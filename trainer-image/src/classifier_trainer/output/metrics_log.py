@@ -3,24 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-
-from classifier_trainer.output.atomic import TEMPORARY
-
-
-def forget_checkpoint(path: Path, name: str) -> None:
-    """Removes the line of a checkpoint that is written anew: the run was killed before run.json knew of it."""
-    if not path.exists():
-        return
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if json.loads(line).get("checkpoint") != name]
-    if len(kept) < len(lines):
-        temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
-        temporary.write_text("".join(kept), encoding="utf-8")
-        temporary.replace(path)
 
 
 class MetricsLog:
