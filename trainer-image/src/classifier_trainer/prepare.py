@@ -18,7 +18,7 @@ from classifier_trainer.config import DEFAULT_EPOCHS, RunConfig
 from classifier_trainer.data.batches import stratified_sample
 from classifier_trainer.data.profile import add_token_lengths
 from classifier_trainer.data.rows import Dataset, Split
-from classifier_trainer.data.tokenize import TokenIds, tokenize
+from classifier_trainer.data.tokenize import TokenIds, lengths_of, tokenize
 from classifier_trainer.errors import UserError
 from classifier_trainer.model import template_search
 from classifier_trainer.model.features import head_inputs, pools_last_token
@@ -35,8 +35,6 @@ from classifier_trainer.model.template import (
 )
 from classifier_trainer.progress.tracker import Tracker
 from classifier_trainer.progress.work import Kind
-
-__all__ = ["PROMPT", "TRAINING_UNITS", "Prepared", "prepare", "profile_with_lengths"]
 
 TRAINING_UNITS = 3
 """A token that is trained on costs about as much as three that are only read."""
@@ -146,7 +144,7 @@ def _plan(config: RunConfig, ids: Mapping[str, Ids], tracker: Tracker) -> None:
     """Counts the work of the whole run, now that every row has its tokens and before any of them is read."""
     loop = config.hyperparameters.method != "HeadOnly"
     epochs = (config.hyperparameters.epochs or DEFAULT_EPOCHS) if loop else 1
-    tokens = {name: _tokens(rows) for name, rows in ids.items()}
+    tokens = {name: int(np.sum(lengths_of(rows), dtype=np.int64)) for name, rows in ids.items()}
     units: dict[Kind, float] = {
         "head_seconds": _HEAD_SECONDS,
         "baseline_seconds": _BASELINE_SECONDS if ids["test"] else 0.0,
@@ -157,11 +155,6 @@ def _plan(config: RunConfig, ids: Mapping[str, Ids], tracker: Tracker) -> None:
         "writing": float(epochs),
     }
     tracker.plan(units)
-
-
-def _tokens(ids: Ids) -> int:
-    lengths = getattr(ids, "lengths", None)
-    return int(lengths.sum(dtype=np.int64)) if lengths is not None else sum(map(len, ids))
 
 
 def profile_with_lengths(dataset: Dataset, prepared: Prepared) -> tuple[dict[str, Any], list[str]]:

@@ -14,7 +14,7 @@ from classifier_trainer.compute import Compute, linear_algebra
 from classifier_trainer.config import RunConfig
 from classifier_trainer.data.batches import updates
 from classifier_trainer.data.rows import Dataset
-from classifier_trainer.data.tokenize import TokenIds
+from classifier_trainer.data.tokenize import lengths_of
 from classifier_trainer.model.full import train_all
 from classifier_trainer.model.lora import add_adapter
 from classifier_trainer.model.packed import is_exact, packed_attention, packed_forward
@@ -57,7 +57,7 @@ def ready_loop(
             dropout=chosen.lora.dropout,
             target_modules=None if targets == "AllLinear" else targets,
         )
-    lengths = _lengths(prepared.train_ids)
+    lengths = lengths_of(prepared.train_ids)
     longest = int(max(lengths))
     shard_if_needed(trained, compute, longest, tracker)
     with prepared_for_training(trained, compute, longest), _forward(trained, prepared, compute, longest) as called:
@@ -132,9 +132,3 @@ def _forward(trained: Trained, prepared: Prepared, compute: Compute, longest: in
         return
     with packed_attention(trained):
         yield packed_forward(trained, compute), False
-
-
-def _lengths(ids: Sequence[Sequence[int]]) -> Sequence[int]:
-    """Tokens of each row, without reading the rows where they lie on disk."""
-    found: Sequence[int] = ids.lengths if isinstance(ids, TokenIds) else [len(row) for row in ids]
-    return found

@@ -25,7 +25,8 @@ from classifier_trainer.data.sources import Sources
 from classifier_trainer.evaluate.user_functions import Function, check
 from classifier_trainer.model import closed_form
 from classifier_trainer.model.load import Backbone, load_backbone
-from classifier_trainer.prepare import PROMPT, Prepared
+from classifier_trainer.model.template import PROMPT
+from classifier_trainer.prepare import Prepared
 from classifier_trainer.progress.tracker import Tracker
 from classifier_trainer.train.loop import Settings
 from classifier_trainer.train.schedule import default_rates

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,31 @@ CHUNK = 1 << 17
 _DENSE = 16
 
 Array = npt.NDArray[Any]
+Item = TypeVar("Item")
+
+
+class OnDisk(Sequence[Item]):
+    """A sequence of rows of which only what is asked for comes into memory."""
+
+    @abstractmethod
+    def one(self, row: int) -> Item:
+        """The row at `row`, which is there."""
+
+    @abstractmethod
+    def some(self, rows: range) -> list[Item]:
+        """The rows at `rows`, which are all there."""
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Item]: ...
+    def __getitem__(self, index: int | slice) -> Item | list[Item]:
+        if isinstance(index, slice):
+            return self.some(range(*index.indices(len(self))))
+        row = index + len(self) if index < 0 else index
+        if not 0 <= row < len(self):
+            raise IndexError(index)
+        return self.one(row)
 
 
 class Column:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from classifier_artifacts.classifier_json import Task
-from classifier_trainer.data.column import Column
+from classifier_trainer.data.column import Column, OnDisk
 from classifier_trainer.data.texts import Texts
 
 Targets = npt.NDArray[np.int8]
 
 
-class Numbers(Sequence[int]):
+class Numbers(OnDisk[int]):
     """A column of whole numbers as a sequence, of which only what is asked for comes into memory."""
 
     def __init__(self, column: Column) -> None:
@@ -25,18 +25,13 @@ class Numbers(Sequence[int]):
     def __len__(self) -> int:
         return len(self.column)
 
-    @overload
-    def __getitem__(self, index: int) -> int: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[int]: ...
-    def __getitem__(self, index: int | slice) -> int | list[int]:
-        if isinstance(index, slice):
-            start, stop, step = index.indices(len(self))
-            return [int(value) for value in self.column.at(np.arange(start, stop, step))]
-        place = index + len(self) if index < 0 else index
-        if not 0 <= place < len(self):
-            raise IndexError(index)
-        return int(self.column.read(place, place + 1)[0])
+    def one(self, row: int) -> int:
+        """The number at `row`."""
+        return int(self.column.read(row, row + 1)[0])
+
+    def some(self, rows: range) -> list[int]:
+        """The numbers at `rows`."""
+        return [int(value) for value in self.column.at(np.arange(rows.start, rows.stop, rows.step))]
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from classifier_trainer.data.column import Column, Memory
+from classifier_trainer.data.column import Column, Memory, OnDisk
 
 BATCH_ROWS = 4096
 BATCH_CHARACTERS = 1 << 21
@@ -102,7 +102,7 @@ class ArrowFile:
         return {**self.__dict__, "_reader": None, "_latest": (-1, None)}
 
 
-class Texts(Sequence[str]):
+class Texts(OnDisk[str]):
     """Some rows of an Arrow file as a sequence; rows may repeat. `rows` is an array or a column on disk."""
 
     def __init__(self, file: ArrowFile, rows: Column) -> None:
@@ -112,18 +112,15 @@ class Texts(Sequence[str]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            start, stop, step = index.indices(len(self))
-            return self.at(np.arange(start, stop, step)) if step != 1 else self.file.at(self.rows.read(start, stop))
-        place = index + len(self) if index < 0 else index
-        if not 0 <= place < len(self):
-            raise IndexError(index)
-        return self.file.one(int(self.rows.read(place, place + 1)[0]))
+    def one(self, row: int) -> str:
+        """The text at a place of this sequence."""
+        return self.file.one(int(self.rows.read(row, row + 1)[0]))
+
+    def some(self, rows: range) -> list[str]:
+        """The texts at some places of this sequence."""
+        if rows.step != 1:
+            return self.at(np.arange(rows.start, rows.stop, rows.step))
+        return self.file.at(self.rows.read(rows.start, rows.stop))
 
     def __iter__(self) -> Iterator[str]:
         for chunk in self.chunks():

@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from classifier_trainer.data.column import Column, ColumnWriter
+from classifier_trainer.data.column import Column, ColumnWriter, OnDisk
 from classifier_trainer.data.texts import Texts
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _CHARACTERS = 1 << 20
 _POLL_SECONDS = 0.2
 
 
-class TokenIds(Sequence[Ids]):
+class TokenIds(OnDisk[Ids]):
     """The ids of each row, mapped from a folder: only what is asked for comes into memory."""
 
     def __init__(self, folder: Path, max_length: int) -> None:
@@ -48,21 +48,14 @@ class TokenIds(Sequence[Ids]):
     def __len__(self) -> int:
         return len(self.lengths)
 
-    @overload
-    def __getitem__(self, index: int) -> Ids: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Ids]: ...
-    def __getitem__(self, index: int | slice) -> Ids | list[Ids]:
-        if isinstance(index, slice):
-            return [self._row(at) for at in range(*index.indices(len(self)))]
-        place = index + len(self) if index < 0 else index
-        if not 0 <= place < len(self):
-            raise IndexError(index)
-        return self._row(place)
+    def one(self, row: int) -> Ids:
+        """The ids of a row."""
+        end = int(self._ends[row])
+        return np.asarray(self._ids[end - int(self.lengths[row]) : end])
 
-    def _row(self, index: int) -> Ids:
-        end = int(self._ends[index])
-        return np.asarray(self._ids[end - int(self.lengths[index]) : end])
+    def some(self, rows: range) -> list[Ids]:
+        """The ids of some rows."""
+        return [self.one(row) for row in rows]
 
     @property
     def cut(self) -> npt.NDArray[np.bool_]:
@@ -73,6 +66,12 @@ class TokenIds(Sequence[Ids]):
     def tokens(self) -> int:
         """Tokens of all rows."""
         return len(self._ids)
+
+
+def lengths_of(ids: Sequence[Sequence[int]]) -> Sequence[int]:
+    """Tokens of each row, without reading the rows where they lie on disk."""
+    found: Sequence[int] = ids.lengths if isinstance(ids, TokenIds) else [len(row) for row in ids]
+    return found
 
 
 def tokenize(
