@@ -13,11 +13,12 @@ from torch import nn
 from torch.nn import functional
 
 from classifier_artifacts.classifier_json import Task
-from classifier_trainer.priors import class_weights, row_weights, training_offset
+from classifier_trainer.priors import class_weights, training_offset
 from classifier_trainer.train.goal import Goal
 from classifier_trainer.train.gradients import draws_numbers, side_by_side
 from classifier_trainer.train.loop import Settings, Step
 from classifier_trainer.train.schedule import default_learning_rate, default_rates, factor
+from support.row_weights import row_weights
 from support.tiny_training import SETTINGS, Classifier, budget, tiny_loop
 
 

@@ -12,7 +12,8 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from classifier_artifacts.classifier_json import Task
 from classifier_trainer.evaluate.reliability import log_losses
-from classifier_trainer.priors import class_weights, row_weights, training_offset
+from classifier_trainer.priors import class_weights, training_offset
+from support.row_weights import row_weights
 
 Floats = npt.NDArray[np.float64]
 Targets = npt.NDArray[np.int8]

@@ -35,13 +35,6 @@ def class_weights(counts: Counts, rows: int, task: Task) -> Floats:
     return np.asarray(np.divide(rows, 2 * both, out=np.ones(both.shape), where=known))
 
 
-def row_weights(weights: Floats, targets: Targets, task: Task) -> Floats:
-    """What `class_weights` says of each row: [n], for Multilabel [n, k], of targets [n, k]."""
-    if task == "Multilabel":
-        return np.asarray(np.where(targets == 1, weights[1], weights[0]))
-    return np.asarray(weights[targets[:, 0] if task == "Binary" else targets.argmax(axis=1)])
-
-
 def training_offset(
     train: tuple[Counts, int], target: tuple[Counts, int], task: Task, weights: Floats | None = None
 ) -> Floats:

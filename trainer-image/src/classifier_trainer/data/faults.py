@@ -41,10 +41,6 @@ class Faults:
         more = f"; and {self._count - len(self._shown)} more faults" if self._count > len(self._shown) else ""
         return f"{self.where}: {parts}{more}."
 
-    def raise_any(self) -> None:
-        """Raises UserError if there was a fault."""
-        raise_all([self])
-
 
 def raise_all(collected: Sequence[Faults]) -> None:
     """Raises one UserError for the faults of all sources, if there are any."""
