@@ -19,7 +19,8 @@ def answers(config: ServeConfig, *requests: dict[str, Any]) -> list[list[dict[st
     """The rows (`data`) of the answer to each request body; all are sent at once."""
     metrics = Metrics()
     state = ServerState(config)
-    state.classifier = load_classifier(config, metrics, report=lambda _: None, on_broken=lambda _: None)
+    classifier = load_classifier(config, metrics, report=lambda _: None, on_broken=lambda _: None)
+    state.loaded(classifier)
 
     async def ask() -> Sequence[httpx.Response]:
         transport = httpx.ASGITransport(build_app(state, metrics))
@@ -29,5 +30,5 @@ def answers(config: ServeConfig, *requests: dict[str, Any]) -> list[list[dict[st
     try:
         responses = asyncio.run(ask())
     finally:
-        state.classifier.engine.close()
+        classifier.engine.close()
     return [response.raise_for_status().json()["data"] for response in responses]

@@ -160,7 +160,7 @@ class _Life:
         else:
             seconds = time.monotonic() - begun
             self._metrics.load_seconds.set(seconds)
-            self._state.classifier = classifier
+            self._state.loaded(classifier)
             logger.info("ready after %.1f s", seconds)
 
     def _fail(self, failure: ServeError) -> None:

@@ -30,6 +30,12 @@ class ServerState:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _in_flight: int = 0
     _last_completion: float | None = None
+    _ready_since: float | None = None
+
+    def loaded(self, classifier: Classifier) -> None:
+        """The model is loaded and warmed up: ready from now on. To be called once."""
+        self._ready_since = time.monotonic()
+        self.classifier = classifier
 
     @property
     def phase(self) -> Phase:
@@ -81,5 +87,10 @@ class ServerState:
         return {
             "inFlight": in_flight,
             "queue": self.classifier.engine.queued if self.classifier is not None else 0,
-            "secondsSinceLastCompletion": None if last is None else round(time.monotonic() - last, 3),
+            "secondsSinceLastCompletion": _seconds_since(last),
+            "secondsSinceReady": _seconds_since(self._ready_since),
         }
+
+
+def _seconds_since(moment: float | None) -> float | None:
+    return None if moment is None else round(time.monotonic() - moment, 3)

@@ -61,7 +61,7 @@ def make_service() -> Iterator[ServiceFactory]:
         engine.start()
         labels = LabelSet(task, names, logit_names, {} if task == "Multiclass" else {names[0]: 0.4})
         if loaded:
-            state.classifier = Classifier(labels, TextEncoder(digits_tokenizer(), MAX_LENGTH), engine, metrics)
+            state.loaded(Classifier(labels, TextEncoder(digits_tokenizer(), MAX_LENGTH), engine, metrics))
         made.append(Service(build_app(state, metrics), state, metrics, backend, engine))
         return made[-1]
 

@@ -128,13 +128,15 @@ def test_ports_answer_while_the_model_loads(monkeypatch: pytest.MonkeyPatch) -> 
         assert (ready.status_code, ready.json()["message"]) == (503, "pretending to load")
         assert httpx.get(f"{server.internal}/health").status_code == 200
         assert httpx.get(f"{server.internal}/stats").json() == {
-            "inFlight": 0, "queue": 0, "secondsSinceLastCompletion": None,
+            "inFlight": 0, "queue": 0, "secondsSinceLastCompletion": None, "secondsSinceReady": None,
         }  # fmt: skip
         assert httpx.get(f"{server.api}/ready").status_code == 503
         assert httpx.post(f"{server.api}/v1/classification", json={"input": "a"}).status_code == 503
         assert "classifier_ready 0.0" in httpx.get(f"{server.internal}/metrics").text
         server.wait_until_ready()
         assert httpx.post(f"{server.api}/v1/classification", json={"input": "a"}).status_code == 200
+        ready_seconds = httpx.get(f"{server.internal}/stats").json()["secondsSinceReady"]
+        assert 0 <= ready_seconds < httpx.get(f"{server.internal}/stats").json()["secondsSinceReady"]
         assert "classifier_ready 1.0" in httpx.get(f"{server.internal}/metrics").text
         assert httpx.get(f"{server.internal}/nowhere").status_code == 404
 
