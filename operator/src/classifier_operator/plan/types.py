@@ -8,6 +8,7 @@ from classifier_operator.api.kinds import ClassifierDeployment, ClassifierTraini
 from classifier_operator.api.training_status import BaseModelStatus, TrainingJobStatus
 from classifier_operator.wire.progress import ProgressReport
 from classifier_operator.wire.serve_config import ServeConfig
+from classifier_operator.wire.wake import GatewayOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,57 @@ class ServiceView:
 
 
 @dataclass(frozen=True, slots=True)
+class PodStats:
+    """What one ready pod said of its activity; all in seconds, counted on to now."""
+
+    in_flight: int
+    since_completion: float | None
+    """Since its last answer; None: it has given none yet."""
+    since_ready: float
+    age: float
+    """Since it said so."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayView:
+    """A gateway pod that is ready, and listens for this deployment."""
+
+    ip: str
+    node: str = ""
+    pod: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SliceView:
+    """Our own EndpointSlice of the Service, which leads to the gateway."""
+
+    uid: str
+    port: int
+    ips: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class WakeView:
+    """What memory and Leases tell about being asked for."""
+
+    port: int
+    """The gateway's port for this deployment."""
+    since_asked: float | None = None
+    """Seconds since a gateway last asked for pods; None: not that anybody knows."""
+    took: float | None = None
+    """Seconds of the wake that has just ended; None: none has."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeysView:
+    """The API keys of a deployment; without digests it is closed."""
+
+    digests: tuple[str, ...]
+    problem: str | None = None
+    """Why there are none, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentObserved:
     """All that a decision about a deployment depends on."""
 
@@ -160,6 +212,18 @@ class DeploymentObserved:
     ready_endpoints: int = 0
     answers: bool | None = None
     """Whether the Service answered when it was last asked; None: not asked yet."""
+    stats: tuple[PodStats | None, ...] = ()
+    """For each ready pod what it said last; None: it does not say."""
+    gateways: tuple[GatewayView, ...] = ()
+    """Gateway pods that are ready and listen for this deployment."""
+    slice: SliceView | None = None
+    wake: WakeView | None = None
+    """None: there is no gateway's port for this deployment."""
+    keys: KeysView | None = None
+    """None: it asks for no keys."""
+    steady_demand: int | None = None
+    """Under autoscaling: the most pods that the requests in flight called for within the steady window."""
+    has_disruption_budget: bool = False
     problem: Problem | None = None
 
 
@@ -236,8 +300,62 @@ class ProbeService:
     """Ask the Service whether it answers."""
 
 
+@dataclass(frozen=True, slots=True)
+class ApplyOrder:
+    """Tell the gateway, by the wake Lease, what to do with requests."""
+
+    order: GatewayOrder
+
+
+@dataclass(frozen=True, slots=True)
+class ApplySlice:
+    """Lead the Service to these gateway pods, too."""
+
+    port: int
+    gateways: tuple[GatewayView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteSlice:
+    """Lead the Service to the server pods alone."""
+
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskGateways:
+    """Ask the gateway pods on which ports they listen."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskPods:
+    """Ask the server pods for their activity, now."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyDisruptionBudget:
+    """Let evictions take one pod at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteDisruptionBudget:
+    """With one pod, a budget would block every drain of its node."""
+
+
 TrainingAction = CreateClaim | CreateService | CreateJob | SuspendJob | DeleteJob | DeleteTrainingJob
-DeploymentAction = ApplyDeployment | ScaleToZero | ApplyService | ProbeService
+DeploymentAction = (
+    ApplyDeployment
+    | ScaleToZero
+    | ApplyService
+    | ProbeService
+    | ApplyOrder
+    | ApplySlice
+    | DeleteSlice
+    | AskGateways
+    | AskPods
+    | ApplyDisruptionBudget
+    | DeleteDisruptionBudget
+)
 
 
 @dataclass(frozen=True, slots=True)
