@@ -1,5 +1,6 @@
 """Cuts objects down to the fields that are used: what is watched is kept in memory."""
 
+import json
 from typing import Any, Final
 
 from classifier_operator.api import names
@@ -9,12 +10,15 @@ from classifier_operator.kube.resources import (
     BATCH_JOBS,
     CLAIMS,
     DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
     ENDPOINT_SLICES,
+    LEASES,
     PODS,
     SERVICES,
     TRAINING_JOBS,
     Resource,
 )
+from classifier_operator.wire.wake import ORDER_ANNOTATION
 
 _METADATA: Final = (
     "name",
@@ -25,13 +29,16 @@ _METADATA: Final = (
     "creationTimestamp",
     "deletionTimestamp",
 )
+SERVICE_NAME_LABEL: Final = "kubernetes.io/service-name"
+SLICE_MANAGER_LABEL: Final = "endpointslice.kubernetes.io/managed-by"
 INDEX_LABEL: Final = "batch.kubernetes.io/job-completion-index"
 _OWN_LABELS: Final = (
     names.MANAGED_BY_LABEL,
     names.COMPONENT_LABEL,
     names.TRAINING_JOB_LABEL,
     names.DEPLOYMENT_LABEL,
-    "kubernetes.io/service-name",
+    SERVICE_NAME_LABEL,
+    SLICE_MANAGER_LABEL,
     "pod-template-hash",
     INDEX_LABEL,
 )
@@ -53,6 +60,14 @@ def owner_index(value: Json) -> tuple[str, ...]:
     if deployment := labels.get(names.DEPLOYMENT_LABEL):
         found.append(owner_value(names.DEPLOYMENT_KIND, namespace, deployment))
     return tuple(found)
+
+
+def lease_index(value: Json) -> tuple[str, ...]:
+    """Index of wake Leases: the deployment that their order is for."""
+    deployment = value.get("deployment")
+    if deployment is None:
+        return ()
+    return (owner_value(names.DEPLOYMENT_KIND, deployment["namespace"], deployment["name"]),)
 
 
 def owner_value(kind: str, namespace: str, name: str) -> str:
@@ -151,8 +166,44 @@ def _claim(value: Json) -> Json:
 
 
 def _endpoint_slice(value: Json) -> Json:
-    ready = sum((each.get("conditions") or {}).get("ready") is not False for each in value.get("endpoints") or ())
-    return {"metadata": _metadata(value), "ready": ready}
+    endpoints = value.get("endpoints") or ()
+    ready = sum((each.get("conditions") or {}).get("ready") is not False for each in endpoints)
+    trimmed: Json = {"metadata": _metadata(value), "ready": ready}
+    if trimmed["metadata"].get("labels", {}).get(SLICE_MANAGER_LABEL) == names.MANAGED_BY:
+        # Ours, which leads to the gateway: it is compared with what it should say.
+        trimmed["port"] = next((each.get("port") for each in value.get("ports") or ()), None)
+        trimmed["addresses"] = sorted(address for each in endpoints for address in each.get("addresses") or ())
+    return trimmed
+
+
+def _lease(value: Json) -> Json:
+    """A wake Lease: the order as it was written, whom it is for, and when a gateway last asked."""
+    order = (value["metadata"].get("annotations") or {}).get(ORDER_ANNOTATION)
+    trimmed: Json = {"metadata": _metadata(value), "order": order}
+    if deployment := _ordered_for(order):
+        trimmed["deployment"] = deployment
+    if renewed := (value.get("spec") or {}).get("renewTime"):
+        trimmed["renewTime"] = renewed
+    return trimmed
+
+
+def _ordered_for(order: str | None) -> Json | None:
+    """Namespace, name and uid of the deployment that an order is for; None where it cannot be read."""
+    try:
+        parsed = json.loads(order or "null")
+    except ValueError:
+        return None
+    found = _pick(parsed, "namespace", "name", "uid")
+    return found if len(found) == 3 and all(isinstance(each, str) for each in found.values()) else None
+
+
+def _disruption_budget(value: Json) -> Json:
+    return {"metadata": _metadata(value)}
+
+
+def gateway_pod(value: Json) -> Json:
+    """A pod of the gateway, which also tells its node."""
+    return {**_pod(value), "node": (value.get("spec") or {}).get("nodeName") or ""}
 
 
 _TRIMS: Final = {
@@ -164,4 +215,6 @@ _TRIMS: Final = {
     SERVICES: _service,
     CLAIMS: _claim,
     ENDPOINT_SLICES: _endpoint_slice,
+    LEASES: _lease,
+    DISRUPTION_BUDGETS: _disruption_budget,
 }

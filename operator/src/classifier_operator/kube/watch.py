@@ -38,8 +38,11 @@ class Backoff:
         await asyncio.sleep(seconds * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, no secret
 
 
-async def list_into(client: KubeClient, store: Store, selector: str | None) -> str:
+async def list_into(client: KubeClient, store: Store, selector: str | None, *, namespace: str | None = None) -> str:
     """Lists a resource page by page into the store, takes out what is gone, and returns the list's version.
+
+    Args:
+        namespace: list only what is there; None: list every namespace.
 
     Raises:
         KubeError: the list failed; the store keeps what it had.
@@ -49,7 +52,7 @@ async def list_into(client: KubeClient, store: Store, selector: str | None) -> s
         query["labelSelector"] = selector
     listed: set[ObjectKey] = set()
     while True:
-        page = await client.request("GET", store.resource.path(), query=query)
+        page = await client.request("GET", store.resource.path(namespace), query=query)
         for item in page.get("items") or ():
             listed.add(key_of(item))
             store.put(item)
@@ -61,12 +64,17 @@ async def list_into(client: KubeClient, store: Store, selector: str | None) -> s
 
 
 class Reflector:
-    """Keeps a store of children true: a list, then watches from its version, for ever."""
+    """Keeps a store of children true: a list, then watches from its version, for ever.
 
-    def __init__(self, client: KubeClient, store: Store, *, selector: str | None) -> None:
+    Args:
+        namespace: look only there; None: look in every namespace.
+    """
+
+    def __init__(self, client: KubeClient, store: Store, *, selector: str | None, namespace: str | None = None) -> None:
         self._client = client
         self._store = store
         self._selector = selector
+        self._namespace = namespace
         self._backoff = Backoff()
 
     async def run(self) -> None:
@@ -76,7 +84,7 @@ class Reflector:
             try:
                 if self._store.complete.is_set():
                     WATCH_RESTARTS.labels(name).inc()
-                at = await list_into(self._client, self._store, self._selector)
+                at = await list_into(self._client, self._store, self._selector, namespace=self._namespace)
                 while True:
                     at = await self._watch(at)
             except KubeError as error:
@@ -96,7 +104,8 @@ class Reflector:
         if self._selector:
             query["labelSelector"] = self._selector
         try:
-            stream = self._client.stream(self._store.resource.path(), query, idle_seconds=seconds + _IDLE_SLACK_SECONDS)
+            path = self._store.resource.path(self._namespace)
+            stream = self._client.stream(path, query, idle_seconds=seconds + _IDLE_SLACK_SECONDS)
             async with stream as events:
                 async for event in events:
                     at = self._take(event, at)

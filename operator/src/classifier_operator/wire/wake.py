@@ -9,10 +9,13 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from classifier_operator.api.names import GROUP
+from classifier_operator.api.names import COMPONENT_LABEL, GROUP, MANAGED_BY, MANAGED_BY_LABEL
 from classifier_operator.wire.model import WIRE_VERSION, Message
 
 ORDER_ANNOTATION: Final = f"{GROUP}/gateway"
+WAKE_LABELS: Final = {MANAGED_BY_LABEL: MANAGED_BY, COMPONENT_LABEL: "wake"}
+WAKE_SELECTOR: Final = ",".join(f"{name}={value}" for name, value in WAKE_LABELS.items())
+"""By which wake Leases are found among the Leases of the operator's namespace."""
 GATEWAY_FIELD_MANAGER: Final = "classifier-gateway"
 RENEW_SECONDS: Final = 2.0
 """The gateway renews the Lease so often while it holds a request of the deployment."""
