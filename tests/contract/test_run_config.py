@@ -168,7 +168,14 @@ def test_variables_have_one_name_on_both_sides() -> None:
 SETTINGS: dict[str, ServerSettings | None] = {
     "none": None,
     "auto": ServerSettings(max_batch_tokens="Auto", precision="Auto"),
-    "all": ServerSettings(max_length=64, max_batch_tokens=4096, max_queue=1, precision="Float32"),
+    "all": ServerSettings(
+        max_length=64,
+        max_batch_tokens=4096,
+        max_queue=1,
+        precision="Float32",
+        classify_dialect="Infinity",
+        unflagged_labels=["ok"],
+    ),
 }
 
 
@@ -182,6 +189,7 @@ def test_server_reads_what_the_operator_renders(name: str, checkpoint: str | Non
         base_model=ModelSource(uri="pvc://models/smollm2") if checkpoint else None,
         server=SETTINGS[name],
         mounts={"pvc://news-output/checkpoints/epoch-3": "/inputs/model/checkpoints/epoch-3"},
+        api_keys_dir="/var/run/classifier-keys" if checkpoint else None,
     ).encode()
     read = server.load(None, {SERVE_CONFIG_VARIABLE: text})
     assert json.loads(read.model_dump_json(by_alias=True, exclude_unset=True)) == json.loads(text)
@@ -209,7 +217,12 @@ def test_the_server_takes_every_setting_that_the_schema_allows() -> None:
     for name in ("maxLength", "maxQueue"):
         assert other[name]["minimum"] <= own[name]["minimum"], name
         assert own[name]["maximum"] <= other[name]["maximum"], name
-    assert own["precision"]["enum"] == other["precision"]["enum"]
+    for name in ("precision", "classifyDialect"):
+        assert own[name]["enum"] == other[name]["enum"], name
+    for limit in ("type", "maxItems"):
+        assert own["unflaggedLabels"][limit] == other["unflaggedLabels"][limit]
+    assert own["unflaggedLabels"]["items"] == other["unflaggedLabels"]["items"]
+    assert documented_default(own["classifyDialect"]["description"]) == server.ServerSettings().classify_dialect
     assert documented_default(own["maxQueue"]["description"]) == str(server.ServerSettings().max_queue)
     tokens = {key: own["maxBatchTokens"][key] for key in ("minimum", "maximum")}
     assert tokens.items() <= other["maxBatchTokens"]["anyOf"][0].items()

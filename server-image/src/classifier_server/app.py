@@ -17,6 +17,7 @@ from classifier_server.dialects import native
 from classifier_server.edge import Edge, respond
 from classifier_server.engine import InferenceError, QueueFullError
 from classifier_server.errors import ClientGoneError, RequestError
+from classifier_server.keys import Keys
 from classifier_server.limits import MAX_BATCH_TEXTS, check_headers, read_body
 from classifier_server.metrics import CONTENT_TYPE, Metrics
 from classifier_server.state import ServerState
@@ -24,9 +25,11 @@ from classifier_server.tokenization import NoTokensError, TextTooLongError
 
 T = TypeVar("T")
 
+_OPEN_PATHS = frozenset({"/health", "/ready"})
 
-def build_app(state: ServerState, metrics: Metrics) -> ASGIApp:
-    """The ASGI application of port 8080."""
+
+def build_app(state: ServerState, metrics: Metrics, keys: Keys | None = None) -> ASGIApp:
+    """The ASGI application of port 8080; without `keys` everybody may ask."""
 
     async def health(_: Request) -> Response:
         code, body = state.health()
@@ -56,7 +59,19 @@ def build_app(state: ServerState, metrics: Metrics) -> ASGIApp:
         Route("/openapi.json", openapi),
         Route("/docs", docs),
     ]
-    return Edge(_raising(Router(routes, redirect_slashes=False)), state, metrics, {native.PATH: native.NAME}.get)
+    app = _keyed(_raising(Router(routes, redirect_slashes=False)), keys or Keys())
+    return Edge(app, state, metrics, {native.PATH: native.NAME}.get)
+
+
+def _keyed(app: ASGIApp, keys: Keys) -> ASGIApp:
+    """The application behind the keys; open are only the probes."""
+
+    async def keyed(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] not in _OPEN_PATHS:
+            keys.check(scope["headers"])
+        await app(scope, receive, send)
+
+    return keyed
 
 
 class NativeEndpoint:

@@ -44,6 +44,14 @@ class ServerSettings(_Strict):
     precision: Literal["Auto", "BFloat16", "Float32"] = "Auto"
     """Auto: bfloat16 where the device computes it, else float32."""
 
+    classify_dialect: Literal["VLLM", "Infinity"] = "VLLM"
+    """Whose requests and answers `POST /classify` speaks; both are under prefixes of their own too."""
+
+    unflagged_labels: Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], Field(max_length=1000)] = (
+        Field(default_factory=list)
+    )
+    """Labels that do not make `POST /v1/moderations` say `flagged`."""
+
 
 class ServeConfig(_Strict):
     """Everything that one server process is told."""
@@ -55,6 +63,8 @@ class ServeConfig(_Strict):
     base_model: ModelSource | None = None
     server: ServerSettings = ServerSettings()
     mounts: dict[str, str] = Field(default_factory=dict)
+    api_keys_dir: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    """Folder whose files are the API keys, as a mounted Secret; absent: everybody may ask."""
 
     @property
     def model_id(self) -> str:

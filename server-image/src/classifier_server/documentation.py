@@ -19,6 +19,7 @@ SECURITY_HEADERS = {
 }
 _ERRORS = {
     "400": "The body is not JSON in UTF-8.",
+    "401": "The API key is missing or not known; write X-API-Key, or Authorization: Bearer.",
     "404": "The server has no model of that name; the message names those it has.",
     "408": "The body took longer than 30 s to arrive.",
     "413": "The body is larger than 4 MiB.",
@@ -27,7 +28,7 @@ _ERRORS = {
     "429": "Too many texts are waiting; the header Retry-After says for how long.",
     "431": "The headers are larger than 16 KiB.",
     "500": "The model failed on this request.",
-    "503": "The model is still loading.",
+    "503": "The model is still loading, or the deployment has no API key.",
 }
 
 

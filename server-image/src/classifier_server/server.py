@@ -15,11 +15,13 @@ from typing import Protocol
 
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp
 
 from classifier_artifacts.errors import TransientError, UserError
 from classifier_server.app import build_app
 from classifier_server.classifier import Classifier
 from classifier_server.config import ServeConfig
+from classifier_server.keys import Keys
 from classifier_server.metrics import Metrics
 from classifier_server.probes import start_probes
 from classifier_server.protocol import BoundedProtocol
@@ -76,14 +78,15 @@ def serve(config: ServeConfig, options: Options, load: Loader) -> None:
         api, internal = listen(options.host, options.port), listen(options.host, options.internal_port)
     except TransientError as error:
         raise ServeError(str(error), 1) from None
-    state, metrics = ServerState(config), Metrics()
+    state, metrics, keys = ServerState(config), Metrics(), Keys(config.api_keys_dir)
+    keys.watch()
     metrics.ready.set_function(lambda: float(state.phase == "Ready"))
     metrics.queue.set_function(lambda: float(state.stats()["queue"]))
     start_probes(internal, state, metrics, state.drain)
     logger.info(
         "listening on port %d (API) and port %d (probes, metrics)", api.getsockname()[1], internal.getsockname()[1]
     )
-    life = _Life(state, metrics, options, load)
+    life = _Life(state, build_app(state, metrics, keys), metrics, options, load)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(life.run(api))
     if life.failure is not None:
@@ -93,7 +96,7 @@ def serve(config: ServeConfig, options: Options, load: Loader) -> None:
 class _Life:
     """Loader, signals and the HTTP server of one process."""
 
-    def __init__(self, state: ServerState, metrics: Metrics, options: Options, load: Loader) -> None:
+    def __init__(self, state: ServerState, app: ASGIApp, metrics: Metrics, options: Options, load: Loader) -> None:
         self.failure: ServeError | None = None
         self._state = state
         self._metrics = metrics
@@ -102,7 +105,7 @@ class _Life:
         self._closing: asyncio.Task[None] | None = None
         self._server = _Server(
             uvicorn.Config(
-                build_app(state, metrics),
+                app,
                 http=BoundedProtocol,
                 ws="none",
                 lifespan="off",

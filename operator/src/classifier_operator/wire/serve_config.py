@@ -30,3 +30,5 @@ class ServeConfig(Message):
     server: ServerSettings | None = None
     mounts: dict[str, str] = Field(default_factory=dict)
     """Absolute paths in the pod by the addresses that stand above."""
+    api_keys_dir: str | None = None
+    """Folder in the pod where the Secret with the API keys is mounted; absent: everybody may ask."""

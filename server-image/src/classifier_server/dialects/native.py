@@ -86,7 +86,7 @@ class ErrorDetail(BaseModel):
     """What is wrong."""
 
     message: str
-    type: Literal["invalid_request_error", "rate_limit_error", "server_error"]
+    type: Literal["invalid_request_error", "authentication_error", "rate_limit_error", "server_error"]
     param: Annotated[str | None, Field(description="Field of the request that is wrong.")] = None
     code: Annotated[int, Field(description="The HTTP status.")]
 
@@ -98,6 +98,7 @@ class ErrorResponse(BaseModel):
 
 
 _REQUEST = TypeAdapter(ClassificationRequest)
+_ERROR_TYPES = {401: "authentication_error", 429: "rate_limit_error"}
 
 
 def parse(body: bytes) -> ClassificationRequest:
@@ -133,8 +134,8 @@ def render(request: ClassificationRequest, answer: Classified, *, request_id: st
 
 def render_error(error: RequestError) -> bytes:
     """An error as JSON, by the shape of ErrorResponse."""
-    kind = "rate_limit_error" if error.status == 429 else "server_error" if error.status >= 500 else None
-    detail: dict[str, Any] = {"message": error.message, "type": kind or "invalid_request_error", "code": error.status}
+    kind = "server_error" if error.status >= 500 else _ERROR_TYPES.get(error.status, "invalid_request_error")
+    detail: dict[str, Any] = {"message": error.message, "type": kind, "code": error.status}
     if error.field is not None:
         detail["param"] = error.field
     return json.dumps({"error": detail}, ensure_ascii=False).encode()
