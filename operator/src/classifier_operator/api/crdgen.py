@@ -92,6 +92,7 @@ KINDS: Final = (
             Column("Ready", ".status.ready"),
             Column("Model", ".status.model.display"),
             Column("URL", ".status.url"),
+            Column("Next", ".status.nextTransition.display"),
             _AGE,
             _MESSAGE,
         ),

@@ -29,6 +29,11 @@ SERVER_COMPONENT: Final = "server"
 TRAINING_JOB_LABEL: Final = f"{GROUP}/training-job"
 DEPLOYMENT_LABEL: Final = f"{GROUP}/deployment"
 
+WAKE_ANNOTATION: Final = f"{GROUP}/wake-requested-at"
+SLEEP_ANNOTATION: Final = f"{GROUP}/sleep-requested-at"
+"""Annotations by which a person asks a ClassifierDeployment to wake or to sleep: RFC 3339 times. The later one counts,
+as if a request had been answered then, or none since."""
+
 MAX_NAME_LENGTH: Final = 48
 """Longest `metadata.name`: leaves room in a label value (63) for the hash, and for the suffix that Kubernetes adds to
 the names of pods."""

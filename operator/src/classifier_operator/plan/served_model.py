@@ -6,6 +6,7 @@ from classifier_operator.api.deployment import ModelStatus
 from classifier_operator.api.kinds import ClassifierTrainingJob
 from classifier_operator.api.references import CheckpointReference
 from classifier_operator.plan.checkpoint import BEST, LAST, adapter_base, find_checkpoint, missing_job
+from classifier_operator.plan.promotion import passes
 from classifier_operator.plan.types import DeploymentObserved, Problem
 
 
@@ -40,7 +41,27 @@ def resolve(observed: DeploymentObserved) -> Resolved | Problem:
     found = find_checkpoint(job, reference)
     if isinstance(found, Problem):
         return found
-    return Resolved(ModelStatus(display=found.display, uri=found.uri, checkpoint=found.name), found.adapter_base)
+    score = None
+    if spec.require is not None:
+        score = passes(spec.require, job, found, known)
+        if isinstance(score, Problem):
+            return score
+    status = ModelStatus(
+        display=found.display,
+        uri=found.uri,
+        checkpoint=found.name,
+        metric=spec.require.metric if spec.require is not None else None,
+        score=score,
+    )
+    return Resolved(status, found.adapter_base)
+
+
+def served_before(observed: DeploymentObserved) -> Resolved | None:
+    """What the Deployment serves as it is, asleep or awake; None where there is none, or none that is known."""
+    known, served = observed.deployment.status.model, observed.served
+    if observed.app is None or known is None or served is None or known.uri != served.model.uri:
+        return None
+    return Resolved(known, served.base_model.uri if served.base_model is not None else None)
 
 
 def _answers(known: ModelStatus, reference: CheckpointReference) -> bool:
