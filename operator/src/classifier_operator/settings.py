@@ -9,8 +9,38 @@ from typing import Final, Self
 _NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
+class FromEnvironment:
+    """A frozen dataclass with slots whose fields have defaults: each is read from `CLASSIFIER_<ITS NAME>`."""
+
+    __slots__ = ()
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Reads the settings.
+
+        Raises:
+            ValueError: a variable does not hold a number where one is needed; the message names it.
+        """
+        values: dict[str, str | int | float] = {}
+        defaults = cls()
+        names: tuple[str, ...] = cls.__slots__
+        for name in names:
+            variable = f"CLASSIFIER_{name.upper()}"
+            text = environment.get(variable, "")
+            if not text:
+                continue
+            kind = type(getattr(defaults, name))
+            try:
+                values[name] = kind(text)
+            except ValueError:
+                raise ValueError(f"{variable} must be a number, but is {text!r}") from None
+        if "namespace" not in values and _NAMESPACE_FILE.exists():
+            values["namespace"] = _NAMESPACE_FILE.read_text().strip()
+        return cls(**values)
+
+
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(FromEnvironment):
     """Every setting has a variable in the environment; times are in seconds."""
 
     trainer_image: str = "classifier-operator/trainer:latest"
@@ -41,26 +71,3 @@ class Settings:
     service_probe_url: str = "http://{cluster_ip}:{port}/ready"
     """CLASSIFIER_SERVICE_PROBE_URL: where a deployment's Service is asked whether it answers; may contain {name},
     {namespace}, {cluster_ip} and {port}. To be changed only where the operator runs outside the cluster."""
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Reads the settings.
-
-        Raises:
-            ValueError: a variable does not hold a number where one is needed; the message names it.
-        """
-        values: dict[str, str | int | float] = {}
-        defaults = cls()
-        for name in cls.__slots__:
-            variable = f"CLASSIFIER_{name.upper()}"
-            text = environment.get(variable, "")
-            if not text:
-                continue
-            kind = type(getattr(defaults, name))
-            try:
-                values[name] = kind(text)
-            except ValueError:
-                raise ValueError(f"{variable} must be a number, but is {text!r}") from None
-        if "namespace" not in values and _NAMESPACE_FILE.exists():
-            values["namespace"] = _NAMESPACE_FILE.read_text().strip()
-        return cls(**values)  # type: ignore[arg-type]  # each was made by the type of its default
