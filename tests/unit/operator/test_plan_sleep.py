@@ -42,8 +42,14 @@ ASLEEP_APP = AppView(uid="app", observed_generation=1, wanted=0)
 IDLE = PodStats(0, 700.0, 5000.0, 3.0)
 IDLE_NOW = PodStats(0, 700.0, 5000.0, 0.1)
 BUSY = PodStats(1, 700.0, 5000.0, 0.1)
-AWAKE = {"app": AWAKE_APP, "pods": (pod_view(),), "ready_endpoints": 1, "stats": (IDLE,), "answers": True}
-ASLEEP = {"app": ASLEEP_APP, "slice": SLICE}
+AWAKE: dict[str, Any] = {
+    "app": AWAKE_APP,
+    "pods": (pod_view(),),
+    "ready_endpoints": 1,
+    "stats": (IDLE,),
+    "answers": True,
+}
+ASLEEP: dict[str, Any] = {"app": ASLEEP_APP, "slice": SLICE}
 
 
 def observed(
@@ -219,6 +225,7 @@ def test_a_request_wakes_and_the_slice_stays_until_an_endpoint_is_ready() -> Non
     asked = decide(**ASLEEP, wake=WakeView(PORT, since_asked=0.01), status=asleep)
     assert (kinds(asked), replicas(asked), asked.status.phase) == ([], 1, "Waking")
     waking = {"phase": "Waking", "observedGeneration": 1}
+    assert isinstance(asked.actions[0], ApplyDeployment), "nothing comes before the pods: somebody waits"
     starting = decide(app=STARTING, pods=(pod_view(ready=False),), slice=SLICE, status=waking)
     assert (kinds(starting), replicas(starting), starting.status.phase) == ([], 1, "Waking")
     ready = {**AWAKE, "stats": (PodStats(0, None, 0.5, 0.1),), "status": waking}
@@ -352,7 +359,7 @@ TRAINED = training_job(
     },
     checkpoints={"format": "Merged"},
 )
-SERVED = {
+SERVED: dict[str, str] = {
     "display": "r8/epoch-1",
     "uri": "pvc://r8-output/checkpoints/epoch-1",
     "checkpoint": "epoch-1",

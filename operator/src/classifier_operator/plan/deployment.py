@@ -102,11 +102,16 @@ class _Decision:
         wanted, looking = self._wanted()
         failed_at = observed.now if self._gives_up and self._failed_at is None else self._failed_at
         order = gateway_order(observed, self._verdict, self._why_no_pods(), off=self._full == 0, failed_at=failed_at)
-        # In this order: the Service first, since pods would be of no use without it; the gateway before pods go.
-        actions: list[DeploymentAction] = [ApplyService()]
-        actions += gateway_actions(observed, order, sleeps=not self._verdict.awake or self._full == 0)
-        actions += looking
-        actions.append(ApplyDeployment(wanted, found.uri, found.status.checkpoint, found.base_model_uri))
+        pods = ApplyDeployment(wanted, found.uri, found.status.checkpoint, found.base_model_uri)
+        actions: list[DeploymentAction] = [
+            ApplyService(),
+            *gateway_actions(observed, order, sleeps=not self._verdict.awake or self._full == 0),
+            *looking,
+        ]
+        # Who waits, waits for the pods; else they come last: without a Service they are of no use, and before they go
+        # the gateway must be there.
+        wakes = observed.app is not None and observed.app.wanted == 0 < wanted
+        actions = [pods, *actions] if wakes else [*actions, pods]
         if self._full > 1 and not observed.has_disruption_budget:
             actions.append(ApplyDisruptionBudget())
         elif self._full <= 1 and observed.has_disruption_budget:
