@@ -15,8 +15,10 @@ from classifier_artifacts.classifier_json import Task
 from classifier_artifacts.probabilities import predicted_labels, probabilities
 from classifier_server.backend import Logits
 from classifier_server.engine import Admission, Engine
+from classifier_server.limits import MAX_BATCH_TEXTS
+from classifier_server.long_texts import combine
 from classifier_server.metrics import Metrics
-from classifier_server.tokenization import TextEncoder, TokenizedTexts, Truncation
+from classifier_server.tokenization import Reading, TextEncoder, TokenizedTexts
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,15 @@ class LabelSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds that a request spent; `queue` is the text's that waited longest, `infer` holds it."""
+
+    tokenize: float = 0.0
+    queue: float = 0.0
+    infer: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Classified:
     """The answer for the texts of one request, a row each."""
 
@@ -42,6 +53,19 @@ class Classified:
     """The labels over their thresholds; Multiclass: the most probable one."""
     tokens: int
     truncated: int
+    timings: Timings = Timings()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the head's outputs: both of a Binary model that has two."""
+        return self.labels.logit_names
+
+    @property
+    def class_probs(self) -> npt.NDArray[np.float64]:
+        """Probabilities [rows, classes], in the order of `class_names`."""
+        if self.probs.shape[1] == self.logits.shape[1]:
+            return self.probs
+        return np.concatenate([1 - self.probs, self.probs], axis=1)
 
 
 @dataclass(slots=True)
@@ -58,19 +82,56 @@ class Classifier:
     def __post_init__(self) -> None:
         self._threads = ThreadPoolExecutor(self.tokenizer_threads, thread_name_prefix="tokenizer")
 
-    async def classify(self, admission: Admission, texts: Sequence[str], truncate: Truncation | None) -> Classified:
-        """Raises TextTooLongError, NoTokensError (tokenization) and InferenceError (engine)."""
+    async def classify(
+        self, admission: Admission, texts: Sequence[str], reading: Reading, thresholds: Mapping[str, float]
+    ) -> Classified:
+        """`thresholds` stand in for the checkpoint's; the keys are labels of the model.
+
+        Raises what TextEncoder.encode does, InferenceError (engine) and QueueFullError (more windows than there is
+        room for).
+        """
         begun = time.monotonic()
         loop = asyncio.get_running_loop()
-        tokenized = await loop.run_in_executor(self._threads, self.encoder.encode, texts, truncate)
-        self.metrics.stages.labels("tokenize").observe(time.monotonic() - begun)
+        limit = min(MAX_BATCH_TEXTS, self.engine.max_queue)
+        tokenized = await loop.run_in_executor(self._threads, self.encoder.encode, texts, reading, limit)
+        ready = time.monotonic()
+        self.metrics.stages.labels("tokenize").observe(ready - begun)
+        if len(tokenized.ids) > len(texts):
+            admission.extend(len(tokenized.ids) - len(texts))
         logits = await admission.infer(tokenized.ids)
-        return self._classified(tokenized, logits)
+        timings = Timings(ready - begun, admission.waited, time.monotonic() - ready)
+        return self._classified(tokenized, logits, reading, thresholds, timings)
 
-    def _classified(self, tokenized: TokenizedTexts, logits: Logits) -> Classified:
+    def _classified(
+        self,
+        tokenized: TokenizedTexts,
+        logits: Logits,
+        reading: Reading,
+        thresholds: Mapping[str, float],
+        timings: Timings,
+    ) -> Classified:
         labels = self.labels
-        probs = probabilities(logits, labels.task)
-        predicted = predicted_labels(probs, labels.thresholds, labels.task, labels.names)
+        if reading.long_text is not None and tokenized.rows is not None:
+            weights = [len(ids) for ids in tokenized.ids]
+            logits, probs = combine(logits, tokenized.rows, weights, reading.long_text.strategy, labels.task)
+        else:
+            probs = probabilities(logits, labels.task)
+        predicted = predicted_labels(probs, {**labels.thresholds, **thresholds}, labels.task, labels.names)
+        if labels.task == "Multiclass" and thresholds:
+            predicted = _reaching(predicted, probs, thresholds, labels.names)
         self.metrics.labels_predicted(predicted, labels.names)
         self.metrics.truncated.inc(tokenized.truncated)
-        return Classified(labels, logits, probs, predicted, tokenized.tokens, tokenized.truncated)
+        return Classified(labels, logits, probs, predicted, tokenized.tokens, tokenized.truncated, timings)
+
+
+def _reaching(
+    predicted: list[list[str]],
+    probs: npt.NDArray[np.float64],
+    thresholds: Mapping[str, float],
+    names: Sequence[str],
+) -> list[list[str]]:
+    """What is left of the predicted labels where a caller asks for thresholds of a Multiclass model."""
+    return [
+        [label for label in row if values[names.index(label)] >= thresholds.get(label, 0.0)]
+        for row, values in zip(predicted, probs, strict=True)
+    ]

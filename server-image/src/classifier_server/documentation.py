@@ -1,14 +1,19 @@
-"""The OpenAPI document, out of the dialects' models, and the page that shows it: no script, nothing from outside."""
+"""The OpenAPI document, out of the table of paths and the dialects' models, and the page that shows it: no script,
+nothing from outside."""
 
 from __future__ import annotations
 
 import html
 import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pydantic.json_schema import models_json_schema
+from pydantic import TypeAdapter
 
 from classifier_server.dialects import native
+from classifier_server.dialects.dialect import Dialect, Facts, Rendered
+from classifier_server.routes import Ask, Look, Row
 
 VERSION = "v1alpha1"
 SECURITY_HEADERS = {
@@ -18,80 +23,145 @@ SECURITY_HEADERS = {
     "referrer-policy": "no-referrer",
 }
 _ERRORS = {
-    "400": "The body is not JSON in UTF-8.",
-    "401": "The API key is missing or not known; write X-API-Key, or Authorization: Bearer.",
-    "404": "The server has no model of that name; the message names those it has.",
-    "408": "The body took longer than 30 s to arrive.",
-    "413": "The body is larger than 4 MiB.",
-    "415": "Not application/json, or compressed.",
-    "422": "A field is wrong; `param` names it.",
-    "429": "Too many texts are waiting; the header Retry-After says for how long.",
-    "431": "The headers are larger than 16 KiB.",
-    "500": "The model failed on this request.",
-    "503": "The model is still loading, or the deployment has no API key.",
+    400: "The body is not JSON in UTF-8.",
+    401: "The API key is missing or not known; write X-API-Key, or Authorization: Bearer.",
+    404: "The server has no model of that name; the message names those it has.",
+    408: "The body took longer than 30 s to arrive.",
+    413: "The body is larger than 4 MiB.",
+    415: "Not application/json, or compressed.",
+    422: "A field is wrong; the message names it.",
+    429: "Too many texts are waiting; the header Retry-After says for how long.",
+    431: "The headers are larger than 16 KiB.",
+    500: "The model failed on this request.",
+    503: "The model is still loading, or the deployment has no API key.",
 }
+_RETRIED = (429, 503)
+_REFERENCE = "#/components/schemas/{model}"
 
 
-def openapi() -> dict[str, Any]:
+def rows(others: Sequence[Row], model: str) -> list[Row]:
+    """The document of all `others` and the page that shows it; `model` is the page's title."""
+    document = openapi(others)
+    whole = json.dumps(document, ensure_ascii=False).encode()
+    shown = page(document, model).encode()
+
+    def tell_document(_: Facts, __: Mapping[str, str]) -> Rendered:
+        return Rendered(whole)
+
+    def tell_page(_: Facts, __: Mapping[str, str]) -> Rendered:
+        return Rendered(shown, media_type="text/html; charset=utf-8", headers=SECURITY_HEADERS)
+
+    return [
+        Look("/openapi.json", tell_document, "This document", hidden=True),
+        Look("/docs", tell_page, "The page that shows it", hidden=True),
+    ]
+
+
+def openapi(table: Iterable[Row]) -> dict[str, Any]:
     """The OpenAPI 3.1 document of the API port."""
-    _, definitions = models_json_schema(
-        [
-            (native.ClassificationRequest, "validation"),
-            (native.ClassificationResponse, "serialization"),
-            (native.ErrorResponse, "serialization"),
-        ],
-        ref_template="#/components/schemas/{model}",
-    )
-    answers = {
-        "200": {
-            "description": "The answer, a row for each text.",
-            "headers": {
-                "X-Classifier-Model": _header("name/checkpoint that answered", "string"),
-                "X-Classifier-Truncated": _header("texts that were cut", "integer"),
-            },
-            "content": _json("ClassificationResponse"),
-        },
-        **{
-            code: {"description": why, "content": _json("ErrorResponse")}
-            | ({"headers": {"Retry-After": _header("seconds to wait", "integer")}} if code in ("429", "503") else {})
-            for code, why in _ERRORS.items()
-        },
-    }
-    request_id: dict[str, Any] = {
-        "name": "X-Request-ID",
-        "in": "header",
-        "description": "Kept in the answer's header and `id`.",
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
-    }
+    shown = [row for row in table if isinstance(row, Ask) or not row.hidden]
+    schemas, definitions = _schemas([row.shape for row in shown])
+    paths: dict[str, dict[str, Any]] = {}
+    for row in shown:
+        operation = _ask(row, schemas) if isinstance(row, Ask) else _look(row, schemas)
+        paths.setdefault(_template(row.path), {}).setdefault(row.method.lower(), operation)
     return {
         "openapi": "3.1.0",
         "info": {"title": "classifier-operator server", "version": VERSION},
-        "paths": {
-            native.PATH: {
-                "post": {
-                    "operationId": "classify",
-                    "summary": "Classify texts",
-                    "parameters": [request_id],
-                    "requestBody": {"required": True, "content": _json("ClassificationRequest")},
-                    "responses": answers,
-                }
-            },
-            "/health": _probe("health", "Whether the process is alive", {"200": "Alive.", "503": "Stuck."}),
-            "/ready": _probe(
-                "ready",
-                "Whether the model is loaded",
-                {"200": "Ready.", "503": "Loading or draining; `status` says which."},
-            ),
-            "/metrics": {
-                "get": {
-                    "operationId": "metrics",
-                    "summary": "Prometheus metrics",
-                    "responses": {"200": {"description": "Metrics.", "content": {"text/plain": {}}}},
-                }
+        "paths": paths,
+        "components": {
+            "schemas": definitions,
+            "securitySchemes": {
+                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                "bearer": {"type": "http", "scheme": "bearer"},
             },
         },
-        "components": {"schemas": definitions["$defs"]},
     }
+
+
+_Schemas = Mapping[tuple[str, str], dict[str, Any]]
+
+
+def _schemas(dialects: Iterable[Dialect[Any]]) -> tuple[_Schemas, dict[str, Any]]:
+    """{(dialect, `request` | `response` | `error`): its schema}, and what these refer to."""
+    inputs: list[tuple[tuple[str, str], Any, TypeAdapter[Any]]] = []
+    for dialect in {dialect.name: dialect for dialect in dialects}.values():
+        inputs += [
+            ((dialect.name, "request"), "validation", TypeAdapter(dialect.request)),
+            ((dialect.name, "response"), "serialization", TypeAdapter(dialect.response)),
+            ((dialect.name, "error"), "serialization", TypeAdapter(dialect.error)),
+        ]
+    schemas, definitions = TypeAdapter.json_schemas(inputs, ref_template=_REFERENCE)
+    return {key: schema for (key, _), schema in schemas.items()}, definitions["$defs"]
+
+
+def _ask(row: Ask, schemas: _Schemas) -> dict[str, Any]:
+    dialects = [row.dialect, *row.others]
+    return {
+        "operationId": f"ask {row.path}",
+        "summary": " / ".join(dialect.title for dialect in dialects),
+        "parameters": [*_parameters(row.path), _REQUEST_ID],
+        "security": _SECURITY,
+        "requestBody": {"required": True, "content": _json(_any_of(dialects, "request", schemas))},
+        "responses": {
+            "200": {
+                "description": "The answer, for each text.",
+                "headers": {
+                    "X-Classifier-Model": _header("name/checkpoint that answered", "string"),
+                    "X-Classifier-Truncated": _header("texts that were cut", "integer"),
+                },
+                "content": _json(_any_of(dialects, "response", schemas)),
+            },
+            **_refusals(dialects, _ERRORS, schemas),
+        },
+    }
+
+
+def _look(row: Look, schemas: _Schemas) -> dict[str, Any]:
+    refused = () if row.open else (401, 503)
+    return {
+        "operationId": f"look {row.path}",
+        "summary": row.title,
+        "parameters": _parameters(row.path),
+        "security": [] if row.open else _SECURITY,
+        "responses": {
+            "200": {"description": "Yes.", "content": {row.media_type: {}}},
+            **({"503": {"description": "Not now; the body says why."}} if row.open else {}),
+            **_refusals([row.shape], {code: _ERRORS[code] for code in refused}, schemas),
+        },
+    }
+
+
+def _refusals(dialects: Sequence[Dialect[Any]], reasons: Mapping[int, str], schemas: _Schemas) -> dict[str, Any]:
+    """The answers that are errors, by the dialects' statuses."""
+    told: dict[int, list[str]] = {}
+    for status, why in reasons.items():
+        for dialect in dialects:
+            told.setdefault(dialect.statuses.get(status, status), []).append(why)
+    return {
+        str(status): {
+            "description": " ".join(dict.fromkeys(whys)),
+            "content": _json(_any_of(dialects, "error", schemas)),
+        }
+        | ({"headers": {"Retry-After": _header("seconds to wait", "integer")}} if status in _RETRIED else {})
+        for status, whys in sorted(told.items())
+    }
+
+
+def _any_of(dialects: Sequence[Dialect[Any]], what: str, schemas: _Schemas) -> dict[str, Any]:
+    found = [schemas[dialect.name, what] for dialect in dialects]
+    return found[0] if len(found) == 1 else {"anyOf": found}
+
+
+def _template(path: str) -> str:
+    return re.sub(r":\w+}", "}", path)
+
+
+def _parameters(path: str) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)", path)
+    ]
 
 
 def page(document: dict[str, Any], model: str) -> str:
@@ -172,11 +242,14 @@ def _header(description: str, kind: str) -> dict[str, Any]:
     return {"description": description, "schema": {"type": kind}}
 
 
-def _json(schema: str) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
 
 
-def _probe(name: str, summary: str, answers: dict[str, str]) -> dict[str, Any]:
-    body = {"application/json": {"schema": {"type": "object", "required": ["status"]}}}
-    responses = {code: {"description": why, "content": body} for code, why in answers.items()}
-    return {"get": {"operationId": name, "summary": summary, "responses": responses}}
+_SECURITY: list[dict[str, list[str]]] = [{}, {"key": []}, {"bearer": []}]
+_REQUEST_ID: dict[str, Any] = {
+    "name": "X-Request-ID",
+    "in": "header",
+    "description": "Kept in the answer's header and, where it has one, `id`.",
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
+}

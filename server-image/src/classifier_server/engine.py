@@ -55,7 +55,7 @@ class Observer(Protocol):
 class _Request(Caller):
     """The texts of one caller and where their logits go."""
 
-    __slots__ = ("arrived", "error", "future", "left", "logits", "loop")
+    __slots__ = ("arrived", "error", "future", "left", "logits", "loop", "waited")
 
     def __init__(self, rows: int, loop: asyncio.AbstractEventLoop, now: float) -> None:
         super().__init__(served=now)
@@ -64,6 +64,7 @@ class _Request(Caller):
         self.future: asyncio.Future[None] = loop.create_future()
         self.logits: list[Logits | None] = [None] * rows
         self.left = rows
+        self.waited = 0.0
         self.error: Exception | None = None
 
     def finish(self) -> None:
@@ -106,6 +107,8 @@ class Admission:
 
     engine: Engine
     texts: int
+    waited: float = 0.0
+    """After `infer`: seconds that the text which waited longest was in the queue."""
     _open: bool = field(default=True)
 
     def __enter__(self) -> Admission:
@@ -120,6 +123,12 @@ class Admission:
             self._open = False
             self.engine._release(self.texts)
 
+    def extend(self, texts: int) -> None:
+        """Room for so many more, or QueueFullError."""
+        with self.engine.admit(texts) as more:
+            more._open = False
+        self.texts += texts
+
     async def infer(self, ids: Sequence[Sequence[int]]) -> Logits:
         """Logits [len(ids), labels] of tokenized texts, in their order. To be called once.
 
@@ -133,6 +142,7 @@ class Admission:
         except asyncio.CancelledError:
             self.engine._withdraw(request)
             raise
+        self.waited = request.waited
         return np.stack([row for row in request.logits if row is not None])
 
 
@@ -278,6 +288,7 @@ class Engine:
         now = time.monotonic()
         for entry in batch:
             entry.caller.served = now
+            entry.caller.waited = now - entry.caller.arrived
             if self._observer is not None:
                 self._observer.text_started(now - entry.caller.arrived)
         tokens = sum(entry.length for entry in batch)

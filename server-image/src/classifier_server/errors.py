@@ -16,6 +16,10 @@ class RequestError(Exception):
         self.field = field
         self.headers = headers or {}
 
+    def with_status(self, status: int) -> RequestError:
+        """The same error with another HTTP status."""
+        return RequestError(status, self.message, field=self.field, headers=self.headers)
+
 
 class ClientGoneError(Exception):
     """The caller closed the connection before the answer was ready; nobody is left to be told."""

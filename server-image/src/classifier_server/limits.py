@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from starlette.types import Receive, Scope
 
@@ -17,11 +18,18 @@ RECEIVE_SECONDS = 30.0
 _DISCARDED_BYTES = 16 * MAX_BODY_BYTES
 
 
-def check_headers(scope: Scope) -> None:
-    """Raises RequestError 415 where the body cannot be what the dialects read: JSON in UTF-8, not compressed."""
-    headers: dict[bytes, bytes] = dict(scope["headers"])
+def require_plain(headers: Mapping[bytes, bytes]) -> None:
+    """Raises RequestError 415 where the body is compressed."""
     if headers.get(b"content-encoding", b"identity").lower() not in (b"identity", b""):
         raise RequestError(415, "Content-Encoding is not taken: send the body as it is.", field="Content-Encoding")
+
+
+def require_json(headers: Mapping[bytes, bytes]) -> None:
+    """Raises RequestError 415 where the body cannot be JSON in UTF-8, or is compressed.
+
+    A page of another site cannot send this type unasked, so that nobody's browser is made to ask.
+    """
+    require_plain(headers)
     media_type, _, parameters = headers.get(b"content-type", b"").lower().partition(b";")
     charset = parameters.partition(b"charset=")[2].strip(b' "') or b"utf-8"
     if media_type.strip() != b"application/json" or charset != b"utf-8":

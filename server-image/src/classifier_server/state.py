@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from classifier_server.dialects.dialect import Facts
+
 if TYPE_CHECKING:
     from classifier_server.classifier import Classifier
     from classifier_server.config import ServeConfig
@@ -26,6 +28,8 @@ class ServerState:
     """What the loader does right now, for people who wait."""
     classifier: Classifier | None = None
     draining_since: float | None = None
+    created: int = field(default_factory=lambda: int(time.time()))
+    """Seconds since 1970."""
     loop_beat: float = field(default_factory=time.monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _in_flight: int = 0
@@ -79,6 +83,20 @@ class ServerState:
         if phase == "Loading":
             body["message"] = self.loading
         return (200 if phase == "Ready" else 503), body
+
+    def facts(self) -> Facts:
+        """What dialects tell about the model."""
+        config, classifier = self.config, self.classifier
+        return Facts(
+            names=config.accepted_names,
+            uri=config.model.uri,
+            checkpoint=config.checkpoint,
+            ready=self.phase == "Ready",
+            created=self.created,
+            labels=None if classifier is None else classifier.labels,
+            max_length=None if classifier is None else classifier.encoder.max_length,
+            max_queue=config.server.max_queue,
+        )
 
     def stats(self) -> dict[str, Any]:
         """Body of /stats: what the operator decides about sleep by."""

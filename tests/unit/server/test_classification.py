@@ -112,6 +112,50 @@ async def test_truncation_is_told_and_can_be_refused(client: httpx.AsyncClient) 
     }
 
 
+async def test_thresholds_of_the_caller(make_service: Any) -> None:
+    async with talking_to(make_service("Multilabel")) as client:
+        (row,) = (await answered(client, input="1 2", thresholds={"a": 0.9, "c": 0.50001}))["data"]
+        assert (row["labels"], row["label"]) == (["b"], "b")
+        (row,) = (await answered(client, input="1 2", thresholds={}))["data"]
+        assert row["labels"] == ["a", "b", "c"]
+    async with talking_to(make_service("Multiclass")) as client:
+        for threshold, labels in ((0.9, []), (0.85, ["a"])):  # the probability is .903 at 94 + 97 + 98
+            (row,) = (await answered(client, input="99 98 97", thresholds={"a": threshold + 0.01, "b": 1.0}))["data"]
+            assert (row["labels"], row["label"]) == (labels, labels[0] if labels else None)
+
+
+async def test_long_texts_are_read_in_windows(make_service: Any) -> None:
+    """Windows of 8 of 20 numbers, which share two: 0-7, 6-13, 12-19, whose sums are 28, 76 and 124."""
+    text = " ".join(map(str, range(20)))
+    service = make_service("Multilabel")
+    async with talking_to(service) as client:
+        request = {"input": ["1", text], "data_format": "logits"}
+        body = await answered(client, **request, long_text={"strategy": "Max", "stride": 2})
+        assert body["usage"] == {"prompt_tokens": 25, "total_tokens": 25, "truncated": 0}
+        assert [row["logits"]["a"] for row in body["data"]] == pytest.approx([0.01, 1.24])
+        body = await answered(client, **request, long_text={"strategy": "Mean", "stride": 2})
+        assert [row["logits"]["a"] for row in body["data"]] == pytest.approx([0.01, 0.76])
+        (row,) = (await answered(client, input=text, long_text={"strategy": "Mean", "stride": 2}))["data"]
+        assert row["probs"]["a"] == pytest.approx(sum(map(sigmoid, (0.28, 0.76, 1.24))) / 3, abs=1e-5)
+        assert service.engine.queued == 0
+
+
+async def test_windows_count_as_texts(make_service: Any) -> None:
+    long_text = {"strategy": "Max", "stride": 7}
+    service = make_service(max_queue=4)
+    async with talking_to(service) as client:
+        assert (await answered(client, input=" ".join(["1"] * 11), long_text=long_text))["data"]
+        refused = await client.post("/v1/classification", json={"input": " ".join(["1"] * 12), "long_text": long_text})
+        assert refused.status_code == 422
+        assert refused.json()["error"]["message"] == (
+            "input has more than 4 windows, which are too many at once: send fewer texts."
+        )
+        with service.engine.admit(2):
+            full = await client.post("/v1/classification", json={"input": " ".join(["1"] * 11), "long_text": long_text})
+            assert (full.status_code, service.engine.queued) == (429, 2)
+        assert service.engine.queued == 0
+
+
 @pytest.mark.parametrize("name", ["r8", "epoch-3", "r8/epoch-3", "pvc://out/model"])
 async def test_accepted_model_names(client: httpx.AsyncClient, name: str) -> None:
     assert (await answered(client, input="1", model=name))["model"] == "r8"

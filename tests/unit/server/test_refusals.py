@@ -15,6 +15,7 @@ from starlette.types import Message
 
 from classifier_server import limits
 from classifier_server.dialects import native
+from classifier_server.dialects.dialect import Incoming
 from classifier_server.errors import RequestError
 
 JSON = {"content-type": "application/json"}
@@ -47,7 +48,7 @@ async def test_no_json(client: httpx.AsyncClient, body: bytes) -> None:
         (b"[]", None, "The body must be a JSON object with the field input."),
         (b'"text"', None, "The body must be a JSON object with the field input."),
         (b"NaN", None, "The body must be a JSON object with the field input."),
-        (b"{}", "input", "input is missing: write a text or a list of texts."),
+        (b"{}", "input", "input is missing: write a string or a list of strings."),
         (b'{"input": null}', "input", "input must be a string or a list of strings."),
         (b'{"input": NaN}', "input", "input must be a string or a list of strings."),
         (b'{"input": {"secret": "x"}}', "input", "input must be a string or a list of strings."),
@@ -61,11 +62,42 @@ async def test_no_json(client: httpx.AsyncClient, body: bytes) -> None:
         (b'{"input": "1", "top_k": 1e400}', "top_k", "top_k must be a whole number from 1 on."),
         (b'{"input": "1", "top_k": true}', "top_k", "top_k must be a whole number from 1 on."),
         (b'{"input": "1", "truncate": "right"}', "truncate", "truncate must be Right, Left or Error."),
+        (
+            b'{"input": "1", "thresholds": {"a": 2, "secret": 1}}',
+            "thresholds",
+            "thresholds must be an object of numbers from 0 to 1 by label.",
+        ),
+        (
+            b'{"input": "1", "thresholds": {"secret": 0.5}}',
+            "thresholds",
+            "thresholds has a label that the model does not have; it has a, b, c.",
+        ),
+        (
+            b'{"input": "1", "long_text": {}}',
+            "long_text.strategy",
+            "long_text.strategy is missing: write Max or Mean.",
+        ),
+        (
+            b'{"input": "1", "long_text": {"strategy": "Max", "stride": -1}}',
+            "long_text.stride",
+            "long_text.stride must be a whole number from 0 on.",
+        ),
+        (
+            b'{"input": "1", "long_text": {"strategy": "Max", "stride": 8}}',
+            "long_text.stride",
+            "long_text.stride must be from 0 to 7 with this model.",
+        ),
+        (
+            b'{"input": "1", "long_text": {"strategy": "Max"}, "truncate": "Left"}',
+            "truncate",
+            "long_text reads texts whole: leave truncate out.",
+        ),
         (b'{"input": "1", "model": 7}', "model", "model must be a string."),
         (
             b'{"input": "1", "inputs": "secret"}',
             "inputs",
-            "A field of the request is not known; known are model, input, data_format, top_k, truncate.",
+            "A field of the request is not known; known are model, input, data_format, top_k, thresholds, truncate, "
+            "long_text.",
         ),
     ],
 )
@@ -265,7 +297,7 @@ ANY_JSON = st.recursive(
 )
 def test_any_body_is_parsed_or_refused_without_an_echo(body: bytes) -> None:
     try:
-        texts = native.parse(body).texts
+        texts = native.parse(Incoming(body)).texts
     except RequestError as error:
         refusal: RequestError | None = error
     else:

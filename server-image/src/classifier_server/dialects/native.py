@@ -3,19 +3,43 @@ the classifier. The same models make the OpenAPI document."""
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from classifier_server.classifier import Classified
+from classifier_server.dialects.dialect import Dialect, Incoming, Query, Rendered, Reply
+from classifier_server.dialects.reading import Body
+from classifier_server.dialects.writing import by_name, dump
 from classifier_server.errors import RequestError
-from classifier_server.tokenization import Truncation
+from classifier_server.tokenization import LongText, Reading, Strategy, Truncation
 
 PATH = "/v1/classification"
-NAME = "native"
+
+
+class LongTextOptions(BaseModel):
+    """How a text that is longer than the model takes is read in windows."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    strategy: Annotated[
+        Strategy,
+        Field(
+            description="`Max` looks for what stands anywhere in the text: the largest value of each label of a "
+            "multilabel model, else the window that is most certain. `Mean` is the mean over the windows, by their "
+            "tokens."
+        ),
+    ]
+    stride: (
+        Annotated[
+            int,
+            Field(
+                ge=0, description="Tokens that a window shares with the one before; left out: a quarter of a window."
+            ),
+        ]
+        | None
+    ) = None
 
 
 class ClassificationRequest(BaseModel):
@@ -37,6 +61,16 @@ class ClassificationRequest(BaseModel):
         Field(description="`logits` answers the head's raw outputs instead of probabilities."),
     ] = "probs"
     top_k: Annotated[int, Field(ge=1, description="Only this many labels, the most probable first.")] | None = None
+    thresholds: (
+        Annotated[
+            dict[str, Annotated[float, Field(ge=0, le=1)]],
+            Field(
+                description="Probability by label from which it counts as predicted, in place of the checkpoint's. "
+                "Of a multiclass model, the most probable label is left out where it does not reach its threshold."
+            ),
+        ]
+        | None
+    ) = None
     truncate: (
         Annotated[
             Truncation,
@@ -44,6 +78,9 @@ class ClassificationRequest(BaseModel):
         ]
         | None
     ) = None
+    long_text: Annotated[
+        LongTextOptions | None, Field(description="Read long texts whole, in windows, instead of cutting them.")
+    ] = None
 
     @property
     def texts(self) -> list[str]:
@@ -97,23 +134,48 @@ class ErrorResponse(BaseModel):
     error: ErrorDetail
 
 
-_REQUEST = TypeAdapter(ClassificationRequest)
+_BODY = Body(
+    ClassificationRequest,
+    {
+        "model": "a string",
+        "input": "a string or a list of strings",
+        "input[]": "a string",
+        "data_format": "probs or logits",
+        "top_k": "a whole number from 1 on",
+        "thresholds": "an object of numbers from 0 to 1 by label",
+        "truncate": "Right, Left or Error",
+        "long_text": "an object with strategy (Max or Mean) and, if you like, stride",
+        "long_text.strategy": "Max or Mean",
+        "long_text.stride": "a whole number from 0 on",
+    },
+)
 _ERROR_TYPES = {401: "authentication_error", 429: "rate_limit_error"}
 
 
-def parse(body: bytes) -> ClassificationRequest:
-    """The request, checked for its form. Raises RequestError 400 (no JSON) or 422 (a field is wrong)."""
-    try:
-        request = _REQUEST.validate_json(body)
-    except ValidationError as error:
-        raise _refusal(error) from None
+def parse(incoming: Incoming) -> Query[ClassificationRequest]:
+    """Raises RequestError 400 (no JSON) or 422 (a field is wrong)."""
+    request = _BODY.read(incoming.body)
     if not request.texts:
         raise RequestError(422, "input is empty: write at least one text.", field="input")
-    return request
+    long_text = None
+    if request.long_text is not None:
+        if request.truncate is not None:
+            raise RequestError(422, "long_text reads texts whole: leave truncate out.", field="truncate")
+        long_text = LongText(request.long_text.strategy, request.long_text.stride)
+    return Query(
+        request,
+        request.texts,
+        "input",
+        single=isinstance(request.input, str),
+        model=request.model,
+        reading=Reading(request.truncate, long_text=long_text),
+        thresholds=request.thresholds or {},
+        names_of_reading={"stride": "long_text.stride"},
+    )
 
 
-def render(request: ClassificationRequest, answer: Classified, *, request_id: str, model: str) -> bytes:
-    """The answer as JSON, by the shape of ClassificationResponse."""
+def render(request: ClassificationRequest, answer: Classified, reply: Reply) -> Rendered:
+    """The answer by the shape of ClassificationResponse."""
     labels = answer.labels
     as_logits = request.data_format == "logits"
     names = labels.logit_names if as_logits else labels.names
@@ -123,53 +185,30 @@ def render(request: ClassificationRequest, answer: Classified, *, request_id: st
             "index": index,
             "label": max(predicted, key=dict(zip(labels.names, probs, strict=True)).__getitem__, default=None),
             "labels": predicted,
-            request.data_format: _by_name(names, row, request.top_k),
+            request.data_format: by_name(names, row, request.top_k),
         }
         for index, (predicted, probs, row) in enumerate(zip(answer.predicted, answer.probs, values, strict=True))
     ]
     usage = {"prompt_tokens": answer.tokens, "total_tokens": answer.tokens, "truncated": answer.truncated}
-    body = {"id": request_id, "model": model, "data": rows, "usage": usage}
-    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return Rendered(dump({"id": reply.request_id, "model": reply.model, "data": rows, "usage": usage}))
 
 
 def render_error(error: RequestError) -> bytes:
-    """An error as JSON, by the shape of ErrorResponse."""
+    """An error by the shape of ErrorResponse."""
     kind = "server_error" if error.status >= 500 else _ERROR_TYPES.get(error.status, "invalid_request_error")
     detail: dict[str, Any] = {"message": error.message, "type": kind, "code": error.status}
     if error.field is not None:
         detail["param"] = error.field
-    return json.dumps({"error": detail}, ensure_ascii=False).encode()
+    return dump({"error": detail})
 
 
-def _by_name(names: tuple[str, ...], row: npt.NDArray[np.float64], top_k: int | None) -> dict[str, float]:
-    order: Any = range(len(names)) if top_k is None else np.argsort(-row, kind="stable")[:top_k]
-    # Six significant digits are more than the model's arithmetic carries.
-    return {names[column]: float(f"{row[column]:.6g}") for column in order}
-
-
-def _refusal(error: ValidationError) -> RequestError:
-    """One sentence about the first mistake, made of our own words and the field's name, never of the input."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    kind, path = first["type"], first["loc"]
-    if kind == "json_invalid":
-        return RequestError(400, "The body is not valid JSON in UTF-8.")
-    if not path:
-        return RequestError(422, "The body must be a JSON object with the field input.")
-    field = str(path[0])
-    if kind == "extra_forbidden":
-        known = ", ".join(ClassificationRequest.model_fields)
-        return RequestError(422, f"A field of the request is not known; known are {known}.", field=field[:64])
-    if field == "input":
-        if kind == "missing":
-            return RequestError(422, "input is missing: write a text or a list of texts.", field=field)
-        rows = [part for entry in error.errors() for part in entry["loc"] if isinstance(part, int)]
-        if rows:
-            return RequestError(422, f"input[{rows[0]}] must be a string.", field=f"input[{rows[0]}]")
-        return RequestError(422, "input must be a string or a list of strings.", field=field)
-    wanted = {
-        "model": "a string",
-        "data_format": "probs or logits",
-        "top_k": "a whole number from 1 on",
-        "truncate": "Right, Left or Error",
-    }[field]
-    return RequestError(422, f"{field} must be {wanted}.", field=field)
+DIALECT = Dialect(
+    "native",
+    "Classify texts",
+    parse,
+    render,
+    render_error,
+    request=ClassificationRequest,
+    response=ClassificationResponse,
+    error=ErrorResponse,
+)

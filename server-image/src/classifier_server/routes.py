@@ -1,0 +1,86 @@
+"""The table of the API port: which path is whose, and which are open to callers without a key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from starlette.routing import compile_path
+
+from classifier_server.dialects import native
+from classifier_server.dialects.dialect import Dialect, Facts, Rendered
+from classifier_server.errors import RequestError
+
+Tell = Callable[[Facts, Mapping[str, str]], Rendered]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """`POST` of texts to be classified."""
+
+    path: str
+    dialect: Dialect[Any]
+    others: tuple[Dialect[Any], ...] = ()
+    """Other dialects of the same path; `choose` tells by the body, and until it is read `dialect` is spoken."""
+    choose: Callable[[bytes], Dialect[Any]] | None = None
+
+    method: Literal["POST"] = field(default="POST", init=False)
+    open: bool = field(default=False, init=False)
+
+    @property
+    def shape(self) -> Dialect[Any]:
+        """Whose shape errors have."""
+        return self.dialect
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """`GET` of what the server tells about itself."""
+
+    path: str
+    tell: Tell
+    title: str
+    shape: Dialect[Any] = native.DIALECT
+    open: bool = False
+    """Whether it is told without a key."""
+    media_type: str = "application/json"
+    hidden: bool = False
+    """Whether the OpenAPI document leaves it out."""
+
+    method: Literal["GET"] = field(default="GET", init=False)
+
+
+Row = Ask | Look
+
+
+def dialect_rows() -> list[Row]:
+    """The dialects' paths; the order decides where two patterns fit one path."""
+    return [Ask(native.PATH, native.DIALECT)]
+
+
+class Table:
+    """Finds the row of a request."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = rows
+        self._compiled = [(compile_path(row.path)[0], row) for row in rows]
+
+    def fitting(self, path: str) -> list[tuple[Row, dict[str, str]]]:
+        """All rows of a path, whatever their method, each with the values of the path's parameters."""
+        found = ((pattern.match(path), row) for pattern, row in self._compiled)
+        return [(row, match.groupdict()) for match, row in found if match is not None]
+
+
+def choose(rows: Sequence[tuple[Row, dict[str, str]]], method: str) -> tuple[Row, dict[str, str]]:
+    """The row for `method` (HEAD as GET). Raises RequestError 404 (no row at all) or 405."""
+    wanted = "GET" if method == "HEAD" else method
+    for row, values in rows:
+        if row.method == wanted:
+            return row, values
+    if not rows:
+        raise RequestError(404, "There is no such path; /docs lists those there are.")
+    allowed = ", ".join(sorted({row.method for row, _ in rows}))
+    raise RequestError(
+        405, f"{method} is not answered here; the header Allow says what is.", headers={"allow": allowed}
+    )
