@@ -237,6 +237,18 @@ def test_a_request_wakes_and_the_slice_stays_until_an_endpoint_is_ready() -> Non
     assert decide(**ready).status.phase == "Deployed"
 
 
+def test_endpoints_of_pods_that_are_about_to_go_lead_nowhere() -> None:
+    """A request right after the pods were told to go: Kubernetes' own slices still name them."""
+    woken = {**AWAKE, "stats": (IDLE_NOW,), "slice": SLICE, "wake": WakeView(PORT, since_asked=0.1)}
+    slept_just_now = [{**condition("Awake", False, "Idle"), "lastTransitionTime": "2026-03-01T11:59:59Z"}]
+    woken_just_now = [{**condition("Awake", True, "Active"), "lastTransitionTime": "2026-03-01T11:59:59Z"}]
+    for conditions in (slept_just_now, woken_just_now):
+        assert DeleteSlice("slice") not in decide(**woken, status={"conditions": conditions}).actions
+    leaving = {**woken, "pods": (pod_view(deleting=True),)}
+    assert DeleteSlice("slice") not in decide(**leaving).actions
+    assert DeleteSlice("slice") in decide(**woken, status={"conditions": [condition("Awake", True)]}).actions
+
+
 def test_a_crash_is_held_too() -> None:
     plan = decide(app=replace(AWAKE_APP, ready=0), pods=(pod_view(ready=False),), ready_endpoints=0)
     assert ApplySlice(PORT, (GATEWAY,)) in plan.actions

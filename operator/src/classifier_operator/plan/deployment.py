@@ -246,11 +246,15 @@ class _Decision:
             waits.append(0.0)
         elif not self._verdict.awake and wanted > 0:
             waits.append(PROBE_AGAIN_SECONDS)
-        if standing.aspects[0].reason == "WaitingForService":
+        if standing.aspects[0].reason == "WaitingForService" or self._leads_to_both():
             waits.append(PROBE_AGAIN_SECONDS)
         if spec.auth is not None:
             waits.append(KEYS_AGAIN_SECONDS)
         return max(_LOOK_SECONDS, min(waits))
+
+    def _leads_to_both(self) -> bool:
+        observed = self._observed
+        return self._verdict.awake and observed.slice is not None and observed.ready_endpoints > 0
 
 
 def _failed_at(observed: DeploymentObserved) -> datetime | None:

@@ -1,6 +1,7 @@
 """What the gateway is told, and when the Service leads to it."""
 
 from datetime import datetime
+from typing import Final
 
 from classifier_operator.plan.awake import Verdict
 from classifier_operator.plan.types import (
@@ -12,6 +13,8 @@ from classifier_operator.plan.types import (
     DeploymentObserved,
 )
 from classifier_operator.wire.wake import GatewayOrder
+
+_SETTLED_SECONDS: Final = 3.0
 
 
 def gateway_order(
@@ -52,6 +55,21 @@ def gateway_leads(observed: DeploymentObserved) -> bool:
     return any(gateway.ip in leading for gateway in observed.gateways)
 
 
+def pods_have_taken_over(observed: DeploymentObserved) -> bool:
+    """Whether Kubernetes' own endpoints surely lead to pods that stay.
+
+    After a sleep that was given up at once they may still name pods that are about to go: so a pod must be ready and
+    stay, and the deployment must have been awake for a moment. No pod starts faster than that.
+    """
+    if observed.ready_endpoints == 0 or not any(pod.ready and not pod.deleting for pod in observed.pods):
+        return False
+    awake = next((each for each in observed.deployment.status.conditions or () if each.type == "Awake"), None)
+    if awake is None:
+        return True
+    settled = (observed.now - awake.last_transition_time).total_seconds() >= _SETTLED_SECONDS
+    return awake.status == "True" and settled
+
+
 def gateway_actions(
     observed: DeploymentObserved, order: GatewayOrder | None, *, sleeps: bool
 ) -> list[DeploymentAction]:
@@ -63,8 +81,9 @@ def gateway_actions(
         return []
     actions: list[DeploymentAction] = [ApplyOrder(order)]
     present, gateways = observed.slice, observed.gateways
-    if observed.ready_endpoints > 0 and not sleeps:
-        return [*actions, DeleteSlice(present.uid)] if present is not None else actions
+    if not sleeps and observed.ready_endpoints > 0:
+        leaves = present is not None and pods_have_taken_over(observed)
+        return [*actions, DeleteSlice(present.uid)] if present is not None and leaves else actions
     if observed.service is None:
         return actions
     if not gateways:
