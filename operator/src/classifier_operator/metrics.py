@@ -21,3 +21,29 @@ API_REQUESTS: Final = Counter(
 STATUS_WRITES: Final = Counter("classifier_operator_status_writes_total", "Writes of a status", ["kind"])
 POLLS: Final = Counter("classifier_operator_polls_total", "Questions to pods", ["what", "result"])
 IS_LEADER: Final = Gauge("classifier_operator_is_leader", "Whether this process holds the Lease")
+
+Series = Counter | Gauge | Histogram
+_DEPLOYMENT: Final = ["namespace", "name"]
+
+AWAKE_SECONDS: Final = Counter(
+    "classifier_operator_deployment_awake_seconds_total", "Time in which a deployment had or wanted pods", _DEPLOYMENT
+)
+GPU_SECONDS_SAVED: Final = Counter(
+    "classifier_operator_deployment_asleep_gpu_seconds_saved_total",
+    "GPUs that the pods of a deployment would have held, times the seconds in which it slept",
+    _DEPLOYMENT,
+)
+WAKES: Final = Counter(
+    "classifier_operator_deployment_wakes_total", "How often a deployment was given pods after it had none", _DEPLOYMENT
+)
+WAKE_SECONDS: Final = Histogram(
+    "classifier_operator_deployment_wake_seconds",
+    "Time from that until Kubernetes led its Service to the first pod",
+    _DEPLOYMENT,
+    buckets=(1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800),
+)
+NEXT_TRANSITION: Final = Gauge(
+    "classifier_operator_deployment_next_transition_timestamp_seconds",
+    "When a deployment next falls asleep or wakes, as far as is known",
+    _DEPLOYMENT,
+)

@@ -64,10 +64,17 @@ class Settings(FromEnvironment):
     """CLASSIFIER_RELIST_SECONDS: how often the two kinds are listed again."""
     poll_seconds: float = 5.0
     """CLASSIFIER_POLL_SECONDS: how often a running trainer is asked for its progress."""
+    stats_seconds: float = 5.0
+    """CLASSIFIER_STATS_SECONDS: how often a server pod is asked for its activity where something depends on it; at
+    least every second under autoscaling."""
     progress_seconds: float = 10.0
     """CLASSIFIER_PROGRESS_SECONDS: the least time between two writes of a job's progress."""
     progress_writes: float = 50.0
     """CLASSIFIER_PROGRESS_WRITES: writes of progress per second, over all jobs."""
+    gateway_selector: str = "app.kubernetes.io/name=classifier-operator,app.kubernetes.io/component=gateway"
+    """CLASSIFIER_GATEWAY_SELECTOR: labels of the gateway's pods, which run in the operator's namespace."""
+    port_rest_seconds: float = 600.0
+    """CLASSIFIER_PORT_REST_SECONDS: how long the gateway's port of a deployment that is gone is not given away."""
     service_probe_url: str = "http://{cluster_ip}:{port}/ready"
     """CLASSIFIER_SERVICE_PROBE_URL: where a deployment's Service is asked whether it answers; may contain {name},
     {namespace}, {cluster_ip} and {port}. To be changed only where the operator runs outside the cluster."""

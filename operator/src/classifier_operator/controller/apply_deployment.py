@@ -4,24 +4,45 @@ import hashlib
 import json
 from typing import Final
 
+from classifier_operator.api import names
 from classifier_operator.api.kinds import ClassifierDeployment
+from classifier_operator.controller.apply_gateway import WakeLeases, delete_slices, slices_of
+from classifier_operator.controller.gateways import GatewayFleet
+from classifier_operator.controller.keys import Key
+from classifier_operator.controller.ports import PortAllocator
 from classifier_operator.controller.state import State
 from classifier_operator.controller.views import controlled_by
 from classifier_operator.errors import KubeError, SpecError, WaitError
 from classifier_operator.kube.cache import controller_of
 from classifier_operator.kube.client import Json, KubeClient
-from classifier_operator.kube.resources import APP_DEPLOYMENTS, DEPLOYMENTS, SERVICES, Resource
+from classifier_operator.kube.resources import (
+    APP_DEPLOYMENTS,
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    ENDPOINT_SLICES,
+    SERVICES,
+    Resource,
+)
 from classifier_operator.kube.write import Writer
 from classifier_operator.manifests.deployment import server_deployment
+from classifier_operator.manifests.disruption_budget import disruption_budget
 from classifier_operator.manifests.service import server_service
 from classifier_operator.plan.types import (
     ApplyDeployment,
+    ApplyDisruptionBudget,
+    ApplyOrder,
     ApplyService,
+    ApplySlice,
+    AskGateways,
+    AskPods,
+    DeleteDisruptionBudget,
+    DeleteSlice,
     DeploymentAction,
     ProbeService,
     ScaleToZero,
 )
 from classifier_operator.pods.service import ServiceProbe
+from classifier_operator.pods.stats import StatsPoller
 from classifier_operator.wire.errors import WireError
 
 _DELETING_SECONDS: Final = 2.0
@@ -34,14 +55,28 @@ class DeploymentApplier:
     """
 
     def __init__(
-        self, client: KubeClient, writer: Writer, state: State, service_probe: ServiceProbe, *, image: str
+        self,
+        client: KubeClient,
+        writer: Writer,
+        state: State,
+        service_probe: ServiceProbe,
+        *,
+        leases: WakeLeases,
+        ports: PortAllocator,
+        fleet: GatewayFleet,
+        stats: StatsPoller[Key],
+        image: str,
     ) -> None:
         self._client = client
         self._writer = writer
         self._state = state
         self._service_probe = service_probe
+        self._leases = leases
+        self._ports = ports
+        self._fleet = fleet
+        self._stats = stats
         self._image = image
-        self._applied: dict[str, dict[Resource, tuple[str, str]]] = {}
+        self._applied: dict[str, dict[tuple[Resource, str], tuple[str, str]]] = {}
         self._answers: dict[str, bool] = {}
 
     def answers(self, uid: str) -> bool | None:
@@ -60,20 +95,10 @@ class DeploymentApplier:
     async def apply(self, deployment: ClassifierDeployment, action: DeploymentAction) -> None:
         """Carries out one decision."""
         metadata = deployment.metadata
+        key = Key(names.DEPLOYMENT_KIND, metadata.namespace, metadata.name)
         match action:
             case ApplyDeployment():
-                try:
-                    manifest = server_deployment(
-                        deployment,
-                        replicas=action.replicas,
-                        model_uri=action.model_uri,
-                        checkpoint=action.checkpoint,
-                        base_model_uri=action.base_model_uri,
-                        image=self._image,
-                    )
-                except WireError as error:
-                    raise SpecError("InvalidSpec", str(error)) from error
-                await self._apply(deployment, APP_DEPLOYMENTS, manifest)
+                await self._apply(deployment, APP_DEPLOYMENTS, self._deployment(deployment, action))
             case ApplyService():
                 await self._apply(deployment, SERVICES, server_service(deployment))
             case ScaleToZero(uid=uid):
@@ -81,6 +106,49 @@ class DeploymentApplier:
                 await self._writer.patch(APP_DEPLOYMENTS, metadata.namespace, name, patch, uid=uid)
             case ProbeService():
                 await self._probe(deployment)
+            case ApplyOrder(order=order):
+                await self._leases.apply(order)
+            case ApplySlice():
+                manifests = slices_of(deployment, action)
+                for manifest in manifests:
+                    await self._apply(deployment, ENDPOINT_SLICES, manifest)
+                but = frozenset(each["metadata"]["name"] for each in manifests)
+                await delete_slices(self._writer, self._state, key, metadata.uid, but=but)
+            case DeleteSlice():
+                await delete_slices(self._writer, self._state, key, metadata.uid)
+            case AskGateways():
+                if (port := self._ports.port(metadata.uid)) is not None:
+                    self._fleet.expect(port, metadata.uid)
+            case AskPods():
+                await self._stats.ask_now(key)
+            case ApplyDisruptionBudget():
+                await self._apply(deployment, DISRUPTION_BUDGETS, disruption_budget(deployment))
+            case DeleteDisruptionBudget():
+                await self._delete(deployment, DISRUPTION_BUDGETS)
+
+    def _deployment(self, deployment: ClassifierDeployment, action: ApplyDeployment) -> Json:
+        try:
+            return server_deployment(
+                deployment,
+                replicas=action.replicas,
+                model_uri=action.model_uri,
+                checkpoint=action.checkpoint,
+                base_model_uri=action.base_model_uri,
+                image=self._image,
+            )
+        except WireError as error:
+            raise SpecError("InvalidSpec", str(error)) from error
+
+    async def _delete(self, deployment: ClassifierDeployment, resource: Resource) -> None:
+        metadata = deployment.metadata
+        current = self._state[resource].get(metadata.namespace, metadata.name)
+        if current is None or not controlled_by(current, metadata.uid) or "deletionTimestamp" in current["metadata"]:
+            return
+        try:
+            await self._writer.delete(resource, metadata.namespace, metadata.name, uid=current["metadata"]["uid"])
+        except KubeError as error:
+            if not error.not_found:
+                raise
 
     async def _probe(self, deployment: ClassifierDeployment) -> None:
         metadata = deployment.metadata
@@ -104,7 +172,7 @@ class DeploymentApplier:
             raise _taken(current, resource, name)
         applied = self._applied.setdefault(uid, {})
         digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-        if current is not None and applied.get(resource) == (digest, _marker(current)):
+        if current is not None and applied.get((resource, name)) == (digest, _marker(current)):
             return
         try:
             answer = await self._writer.apply(resource, manifest, uid=current["metadata"]["uid"] if current else None)
@@ -115,7 +183,7 @@ class DeploymentApplier:
             if error.conflict and current is None:
                 raise SpecError("NameConflict", _conflict(resource, name)) from error
             raise
-        applied[resource] = (digest, _marker(answer))
+        applied[resource, name] = (digest, _marker(answer))
 
     async def _look(self, resource: Resource, namespace: str, name: str) -> Json | None:
         """What is not in the stores may still be there: without our label it is not watched."""

@@ -16,6 +16,7 @@ from classifier_operator.controller.views import (
     job_view,
     pod_view,
     service_view,
+    slice_view,
 )
 from classifier_operator.errors import SpecError
 from classifier_operator.kube.cache import controller_of
@@ -24,6 +25,7 @@ from classifier_operator.kube.resources import (
     APP_DEPLOYMENTS,
     BATCH_JOBS,
     CLAIMS,
+    DISRUPTION_BUDGETS,
     ENDPOINT_SLICES,
     PODS,
     SERVICES,
@@ -126,21 +128,27 @@ def is_our_claim(claim: Json, job: ClassifierTrainingJob) -> bool:
 
 
 def observe_deployment(
-    state: State, key: Key, value: Json, *, now: datetime, answers: bool | None, problem: Problem | None = None
+    state: State,
+    key: Key,
+    deployment: ClassifierDeployment,
+    *,
+    now: datetime,
+    answers: bool | None,
+    problem: Problem | None = None,
 ) -> DeploymentObserved:
-    """What a decision about this deployment depends on. Raises SpecError."""
-    deployment = parse_deployment(value)
+    """What the stores know of all that a decision about this deployment depends on. Raises SpecError."""
     uid = deployment.metadata.uid
     app = state[APP_DEPLOYMENTS].get(key.namespace, names.deployment_name(key.name))
     service = state[SERVICES].get(key.namespace, names.service_name(key.name))
+    budget = state[DISRUPTION_BUDGETS].get(key.namespace, names.deployment_name(key.name))
     app = app if app is not None and controlled_by(app, uid) else None
     service = service if service is not None and controlled_by(service, uid) else None
     reference = deployment.spec.model.checkpoint
     job = state[TRAINING_JOBS].get(key.namespace, reference.training_job_name) if reference else None
+    slices = state.children(ENDPOINT_SLICES, key)
     endpoints = 0
-    for each in state.children(ENDPOINT_SLICES, key):
-        owner = controller_of(each)
-        if service is not None and owner is not None and owner.get("uid") == service["metadata"]["uid"]:
+    for each in slices:
+        if service is not None and controlled_by(each, service["metadata"]["uid"]):
             endpoints += each["ready"]
     return DeploymentObserved(
         deployment=deployment,
@@ -148,12 +156,19 @@ def observe_deployment(
         training_job=parse_training_job(job) if job else None,
         app=app_view(app) if app else None,
         service=service_view(service) if service else None,
-        pods=_by_age(state.children(PODS, key)),
+        pods=server_pods(state, key),
         served=_served(app),
         ready_endpoints=endpoints,
         answers=answers,
+        slice=slice_view([each for each in slices if controlled_by(each, uid)]),
+        has_disruption_budget=budget is not None and controlled_by(budget, uid),
         problem=problem,
     )
+
+
+def server_pods(state: State, key: Key) -> tuple[PodView, ...]:
+    """The pods of a deployment, oldest first."""
+    return _by_age(state.children(PODS, key))
 
 
 def _by_age(pods: Iterable[Json]) -> tuple[PodView, ...]:

@@ -10,29 +10,43 @@ from typing import Any, NoReturn, Self
 from prometheus_client import start_http_server
 
 from classifier_operator.api import names
+from classifier_operator.controller.api_keys import ApiKeys
 from classifier_operator.controller.apply_deployment import DeploymentApplier
+from classifier_operator.controller.apply_gateway import WakeLeases
 from classifier_operator.controller.apply_training import TrainingApplier
 from classifier_operator.controller.budget import ProgressBudget
 from classifier_operator.controller.clock import Clock, SystemClock
+from classifier_operator.controller.cycle import Cycle
+from classifier_operator.controller.demand import SteadyDemand
+from classifier_operator.controller.gateways import GatewayFleet
 from classifier_operator.controller.inputs import Inputs
+from classifier_operator.controller.janitor import LeaseJanitor
 from classifier_operator.controller.keys import Key
+from classifier_operator.controller.ports import PortAllocator
 from classifier_operator.controller.queue import KeyQueue
 from classifier_operator.controller.reconcile import Reconciler
+from classifier_operator.controller.reconcile_deployment import DeploymentReconciler, Senses
+from classifier_operator.controller.reconcile_training import TrainingReconciler
+from classifier_operator.controller.sleep_metrics import SleepMetrics
 from classifier_operator.controller.state import State
+from classifier_operator.controller.wakes import Wakes
 from classifier_operator.controller.workers import WorkerPool
 from classifier_operator.kube.client import Json, KubeClient, wait_for_kinds
 from classifier_operator.kube.leader import Leader, exit_at_once, own_identity
-from classifier_operator.kube.resources import CHILDREN, DEPLOYMENTS, OWN_KINDS, TRAINING_JOBS
+from classifier_operator.kube.resources import CHILDREN, DEPLOYMENTS, LEASES, OWN_KINDS, TRAINING_JOBS
 from classifier_operator.kube.watch import Reflector, Relister
 from classifier_operator.kube.write import Writer
 from classifier_operator.pods.http import PodHttp
 from classifier_operator.pods.progress import ProgressPoller
 from classifier_operator.pods.service import ServiceProbe
+from classifier_operator.pods.stats import StatsPoller
 from classifier_operator.settings import Settings
+from classifier_operator.wire.wake import WAKE_SELECTOR
 
 logger = logging.getLogger(__name__)
 
 _KINDS_SECONDS = 60.0
+_TICK_SECONDS = 5.0
 _RESOURCES = {names.TRAINING_JOB_PLURAL: TRAINING_JOBS, names.DEPLOYMENT_PLURAL: DEPLOYMENTS}
 
 
@@ -52,7 +66,8 @@ class Runtime:
         self._on_lost = on_lost
         self._clock = clock or SystemClock()
         self.queue: KeyQueue[Key] = KeyQueue(monotonic=self._clock.monotonic)
-        self.state = State(self.queue.add)
+        self._ports = PortAllocator()
+        self.state = State(self.queue.add, self._ports)
         self.leader = Leader(
             client,
             namespace=settings.namespace,
@@ -68,23 +83,81 @@ class Runtime:
         self._budget: ProgressBudget[Key] = ProgressBudget(
             writes_per_second=settings.progress_writes, on_grant=self.queue.add
         )
+        self._stats: StatsPoller[Key] = StatsPoller(
+            self._http, monotonic=self._clock.monotonic, on_change=self.queue.add
+        )
+        self._fleet = GatewayFleet(
+            client,
+            self._http,
+            namespace=settings.namespace,
+            selector=settings.gateway_selector,
+            on_change=self._gateways_changed,
+        )
+        self._metrics = SleepMetrics(self._clock.monotonic)
         writer = Writer(client, self.leader, self.state.find)
-        inputs = Inputs(client, monotonic=self._clock.monotonic)
-        probe = ServiceProbe(self._http, template=settings.service_probe_url)
+        leases = WakeLeases(writer, self.state, self._ports, namespace=settings.namespace)
+        self._janitor = LeaseJanitor(
+            self.state,
+            leases,
+            self._ports,
+            rest_seconds=settings.port_rest_seconds,
+            monotonic=self._clock.monotonic,
+        )
+        cycle = Cycle(client, self.state, self.queue, writer)
         reconciler = Reconciler(
-            client=client,
-            state=self.state,
-            queue=self.queue,
-            writer=writer,
-            training=TrainingApplier(client, writer, self.state, inputs, image=settings.trainer_image),
-            deployments=DeploymentApplier(client, writer, self.state, probe, image=settings.server_image),
-            poller=self._poller,
-            budget=self._budget,
-            clock=self._clock,
-            progress_seconds=settings.progress_seconds,
+            cycle,
+            self.state,
+            training=self._training(cycle, client, writer),
+            deployments=self._deployments(cycle, client, writer, leases),
         )
         self._pool = WorkerPool(self.queue, reconciler, count=settings.workers)
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _training(self, cycle: Cycle, client: KubeClient, writer: Writer) -> TrainingReconciler:
+        inputs = Inputs(client, monotonic=self._clock.monotonic)
+        return TrainingReconciler(
+            cycle,
+            self.state,
+            self.queue,
+            applier=TrainingApplier(client, writer, self.state, inputs, image=self._settings.trainer_image),
+            poller=self._poller,
+            budget=self._budget,
+            clock=self._clock,
+            progress_seconds=self._settings.progress_seconds,
+        )
+
+    def _deployments(
+        self, cycle: Cycle, client: KubeClient, writer: Writer, leases: WakeLeases
+    ) -> DeploymentReconciler:
+        applier = DeploymentApplier(
+            client,
+            writer,
+            self.state,
+            ServiceProbe(self._http, template=self._settings.service_probe_url),
+            leases=leases,
+            ports=self._ports,
+            fleet=self._fleet,
+            stats=self._stats,
+            image=self._settings.server_image,
+        )
+        senses = Senses(
+            fleet=self._fleet,
+            ports=self._ports,
+            leases=leases,
+            stats=self._stats,
+            keys=ApiKeys(client, monotonic=self._clock.monotonic),
+            wakes=Wakes(self._clock),
+            demand=SteadyDemand(monotonic=self._clock.monotonic),
+            metrics=self._metrics,
+        )
+        return DeploymentReconciler(
+            cycle,
+            self.state,
+            senses,
+            applier=applier,
+            clock=self._clock,
+            stats_seconds=self._settings.stats_seconds,
+        )
 
     @classmethod
     async def connect(cls, settings: Settings) -> Self:
@@ -107,6 +180,11 @@ class Runtime:
         for child in CHILDREN:
             reflector = Reflector(self._client, self.state[child], selector=names.MANAGED_BY_SELECTOR)
             self._spawn(reflector.run(), f"watch of {child.plural}")
+        leases = Reflector(self._client, self.state[LEASES], selector=WAKE_SELECTOR, namespace=self._settings.namespace)
+        self._spawn(leases.run(), "watch of wake Leases")
+        self._spawn(self._fleet.watch(), "watch of gateway pods")
+        self._spawn(self._fleet.follow(), "reports of gateway pods")
+        self._spawn(self._tick(), "time of metrics")
         self._spawn(self._budget.run(), "budget of progress")
         self._spawn(self._lead(), "leader")
 
@@ -114,6 +192,22 @@ class Runtime:
         """Looks at every object again with each list: a net under everything that should have told of a change."""
         for key in self.state.all_keys():
             self.queue.add(key)
+
+    def _gateways_changed(self, uid_hashes: frozenset[str] | None) -> None:
+        """Looks at the deployments that a gateway pod came, went or listens for; those first that were used last."""
+        found = [
+            each
+            for each in self.state[DEPLOYMENTS].values()
+            if uid_hashes is None or names.uid_hash(each["metadata"]["uid"]) in uid_hashes
+        ]
+        found.sort(key=lambda each: (each.get("status") or {}).get("lastRequestTime") or "", reverse=True)
+        for each in found:
+            self.queue.add(Key(names.DEPLOYMENT_KIND, each["metadata"]["namespace"], each["metadata"]["name"]))
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            self._metrics.tick()
 
     def event(self, plural: str, kind: str | None, value: Json) -> None:
         """One event of one of the two kinds: into the cache, which puts the key on the queue."""
@@ -129,6 +223,8 @@ class Runtime:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._poller.close()
+        await self._stats.close()
+        await self._fleet.close()
         await self._http.close()
         await self.leader.release()
         await self._client.close()
@@ -150,10 +246,18 @@ class Runtime:
         await self.leader.acquire()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.leader.hold(), name="renewal of the Lease")
-            group.create_task(self._work(), name="workers")
+            group.create_task(self._work(), name="work")
 
     async def _work(self) -> None:
         """Decides nothing before every list is complete: what is not listed yet would look as if it were not there."""
         await self.state.wait_until_complete()
+        await self._fleet.wait_until_known()
+        self._ports.restore(
+            (each["deployment"]["uid"], each["deployment"]["port"])
+            for each in self.state[LEASES].values()
+            if "deployment" in each
+        )
         logger.info("Every list is complete: %d objects", len(self.state.all_keys()))
-        await self._pool.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._pool.run(), name="workers")
+            group.create_task(self._janitor.run(), name="Leases of deployments that are gone")

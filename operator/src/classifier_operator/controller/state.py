@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 from classifier_operator.api import names
 from classifier_operator.controller.keys import Key
+from classifier_operator.controller.ports import PortAllocator
 from classifier_operator.kube import trim
 from classifier_operator.kube.cache import Store
 from classifier_operator.kube.client import Json
-from classifier_operator.kube.resources import CHILDREN, DEPLOYMENTS, OWN_KINDS, TRAINING_JOBS, Resource
+from classifier_operator.kube.resources import CHILDREN, DEPLOYMENTS, LEASES, OWN_KINDS, TRAINING_JOBS, Resource
 
 _KIND_OF = {TRAINING_JOBS: names.TRAINING_JOB_KIND, DEPLOYMENTS: names.DEPLOYMENT_KIND}
 _LABELS = {
@@ -19,12 +20,13 @@ _LABELS = {
 class State:
     """All stores; every change in one of them wants the objects reconciled that depend on it."""
 
-    def __init__(self, enqueue: Callable[[Key], None]) -> None:
+    def __init__(self, enqueue: Callable[[Key], None], ports: PortAllocator) -> None:
         self._enqueue = enqueue
+        self._ports = ports
         self._muted: Key | None = None
         self._stores = {
             resource: Store(resource, self._trimmer(resource), _index(resource), self._changed)
-            for resource in (*OWN_KINDS, *CHILDREN)
+            for resource in (*OWN_KINDS, *CHILDREN, LEASES)
         }
 
     def __getitem__(self, resource: Resource) -> Store:
@@ -74,11 +76,20 @@ class State:
         return lambda value: trim.trim(resource, value)
 
     def _changed(self, resource: Resource, old: Json | None, new: Json | None) -> None:
+        if resource is LEASES:
+            self._note_port(old, new)
         for value in (old, new):
             if value is not None:
                 for key in self._dependents(resource, value):
                     if key != self._muted:
                         self._enqueue(key)
+
+    def _note_port(self, old: Json | None, new: Json | None) -> None:
+        before, after = (old or {}).get("deployment"), (new or {}).get("deployment")
+        if before is not None and (after is None or after["uid"] != before["uid"]):
+            self._ports.unnamed(before["uid"])
+        if after is not None:
+            self._ports.named(after["uid"], after["port"])
 
     def _dependents(self, resource: Resource, value: Json) -> list[Key]:
         """The objects whose reconciliation depends on this one; adding a key twice costs nothing."""
@@ -94,9 +105,14 @@ class State:
             if job := trim.named_training_job(value):
                 keys.append(Key(names.TRAINING_JOB_KIND, namespace, job))
             return keys
+        if resource is LEASES:
+            target = value.get("deployment")
+            return [Key(names.DEPLOYMENT_KIND, target["namespace"], target["name"])] if target else []
         labels = value["metadata"].get("labels") or {}
         return [Key(kind, namespace, labels[label]) for label, kind in _LABELS.items() if label in labels]
 
 
 def _index(resource: Resource) -> Callable[[Json], tuple[str, ...]]:
+    if resource is LEASES:
+        return trim.lease_index
     return trim.reference_index if resource in OWN_KINDS else trim.owner_index

@@ -1,12 +1,22 @@
 """From trimmed objects of the cache to the frozen views that decisions are made from."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 from classifier_operator.kube.cache import controller_of
 from classifier_operator.kube.client import Json
 from classifier_operator.kube.trim import INDEX_LABEL
-from classifier_operator.plan.types import AppView, ClaimView, JobView, PodView, ServiceView
+from classifier_operator.plan.types import (
+    AppView,
+    ClaimView,
+    JobView,
+    PodStats,
+    PodView,
+    ServiceView,
+    SliceView,
+)
+from classifier_operator.pods.stats import Said
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
@@ -113,3 +123,30 @@ def app_view(value: Json) -> AppView:
 def service_view(value: Json) -> ServiceView:
     address = (value.get("spec") or {}).get("clusterIP")
     return ServiceView(value["metadata"]["uid"], address if address and address != "None" else None)
+
+
+def slice_view(slices: Sequence[Json]) -> SliceView | None:
+    """Our own EndpointSlices of one Service as one; None where there is none that is to stay."""
+    staying = [each for each in slices if "deletionTimestamp" not in each["metadata"]]
+    if not staying:
+        return None
+    ports = {int(each.get("port") or 0) for each in staying}
+    return SliceView(
+        uid=staying[0]["metadata"]["uid"],
+        port=ports.pop() if len(ports) == 1 else 0,  # 0 is no port: what is said of two must be said anew
+        ips=frozenset(address for each in staying for address in each.get("addresses") or ()),
+    )
+
+
+def pod_stats(said: Said | None) -> PodStats | None:
+    """What a pod said, counted on to now."""
+    if said is None:
+        return None
+    stats, age = said.stats, said.age
+    completed = stats.seconds_since_last_completion
+    return PodStats(
+        in_flight=stats.in_flight,
+        since_completion=None if completed is None else completed + age,
+        since_ready=(stats.seconds_since_ready or 0.0) + age,
+        age=age,
+    )

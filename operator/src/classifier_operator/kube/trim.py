@@ -42,6 +42,7 @@ _OWN_LABELS: Final = (
     "pod-template-hash",
     INDEX_LABEL,
 )
+_TYPES_OF_ORDER: Final = {"namespace": str, "name": str, "uid": str, "port": int}
 _LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -188,13 +189,14 @@ def _lease(value: Json) -> Json:
 
 
 def _ordered_for(order: str | None) -> Json | None:
-    """Namespace, name and uid of the deployment that an order is for; None where it cannot be read."""
+    """Namespace, name, uid and port of the deployment that an order is for; None where it cannot be read."""
     try:
         parsed = json.loads(order or "null")
     except ValueError:
         return None
-    found = _pick(parsed, "namespace", "name", "uid")
-    return found if len(found) == 3 and all(isinstance(each, str) for each in found.values()) else None
+    found = _pick(parsed, *_TYPES_OF_ORDER)
+    complete = all(isinstance(found.get(name), kind) for name, kind in _TYPES_OF_ORDER.items())
+    return found if complete else None
 
 
 def _disruption_budget(value: Json) -> Json:

@@ -13,6 +13,7 @@ Json = dict[str, Any]
 
 CONTAINER: Final = "server"
 HTTP_PORT: Final = 8080
+API_KEYS: Final = "/var/run/classifier-keys"
 GRACE_SECONDS: Final = 60
 """For preStop and for finishing what was accepted."""
 _DEADLINE_SLACK_SECONDS: Final = 15
@@ -27,6 +28,9 @@ def serve_config(
     mounts.add_uri(model_uri, "model")
     if base_model_uri is not None:
         mounts.add_uri(base_model_uri, "base-model")
+    auth = deployment.spec.auth
+    if auth is not None:
+        mounts.add_optional_secret(auth.api_key_secret_name, "api-keys", API_KEYS)
     config = ServeConfig(
         name=deployment.metadata.name,
         checkpoint=checkpoint,
@@ -34,6 +38,7 @@ def serve_config(
         base_model=ModelSource(uri=base_model_uri) if base_model_uri else None,
         server=deployment.spec.server,
         mounts=dict(mounts.paths),
+        api_keys_dir=API_KEYS if auth is not None else None,
     )
     return config, mounts
 

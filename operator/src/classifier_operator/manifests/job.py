@@ -8,7 +8,7 @@ from classifier_operator.api.pod_template import PodTemplateSpec
 from classifier_operator.api.training_status import BaseModelStatus
 from classifier_operator.manifests.metadata import object_metadata, pod_metadata
 from classifier_operator.manifests.mounts import Mounts
-from classifier_operator.manifests.pod import INTERNAL_PORT, pod_spec, probe
+from classifier_operator.manifests.pod import INTERNAL_PORT, gpu_count, pod_spec, probe
 from classifier_operator.manifests.rendezvous import indexed, rendezvous_environment, with_variables
 from classifier_operator.wire.progress import TERMINATED_EXIT_CODE, USER_ERROR_EXIT_CODE
 from classifier_operator.wire.run_config import RUN_CONFIG_VARIABLE, RunBaseModel, RunConfig
@@ -123,6 +123,4 @@ def _on_exit(action: str, code: int) -> Json:
 
 def gpus(job: ClassifierTrainingJob) -> int:
     """GPUs of each pod, of whatever make; 1 also where there is none."""
-    limits = (job.spec.resources and job.spec.resources.limits) or {}
-    asked = (int(count) for name, count in limits.items() if name.endswith("/gpu") and str(count).isdigit())
-    return max(1, sum(asked))
+    return max(1, gpu_count(job.spec.resources))

@@ -8,6 +8,8 @@ Json = dict[str, Any]
 INPUTS: Final = "/inputs"
 OUTPUT: Final = "/output"
 _CLAIM: Final = "pvc://"
+_FOR_OUR_GROUP: Final = 0o440
+"""The kubelet gives the files to root and to the pod's fsGroup."""
 
 
 @dataclass(slots=True)
@@ -33,6 +35,12 @@ class Mounts:
         self.volumes.append({"name": role, "configMap": {"name": name, "items": [{"key": key, "path": key}]}})
         self.volume_mounts.append({"name": role, "mountPath": f"{INPUTS}/{role}", "readOnly": True})
         self.paths[uri] = f"{INPUTS}/{role}/{key}"
+
+    def add_optional_secret(self, secret: str, role: str, path: str) -> None:
+        """Mounts all of a Secret; where there is none the folder is empty, and the pod starts all the same."""
+        source = {"secretName": secret, "optional": True, "defaultMode": _FOR_OUR_GROUP}
+        self.volumes.append({"name": role, "secret": source})
+        self.volume_mounts.append({"name": role, "mountPath": path, "readOnly": True})
 
     def add_output(self, uri: str) -> None:
         """Mounts the claim of the output at /output, to be written to; an object store needs no mount.

@@ -92,6 +92,12 @@ def probe(path: str, *, period: int, failures: int, seconds: int = 3) -> Json:
     }
 
 
+def gpu_count(resources: ResourceRequirements | None) -> int:
+    """GPUs of a container, of whatever make."""
+    limits = (resources and resources.limits) or {}
+    return sum(int(count) for name, count in limits.items() if name.endswith("/gpu") and str(count).isdigit())
+
+
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(part.title() for part in rest)

@@ -1,12 +1,14 @@
 """The Service of a ClassifierDeployment."""
 
-from typing import Any
+from typing import Any, Final
 
 from classifier_operator.api import names
 from classifier_operator.api.kinds import ClassifierDeployment
 from classifier_operator.manifests.metadata import object_metadata
 
 Json = dict[str, Any]
+
+PORT_NAME: Final = "http"
 
 
 def server_service(deployment: ClassifierDeployment) -> Json:
@@ -23,6 +25,6 @@ def server_service(deployment: ClassifierDeployment) -> Json:
         "spec": {
             "type": chosen.type,
             "selector": labels,
-            "ports": [{"name": "http", "port": chosen.port, "targetPort": "http", "protocol": "TCP"}],
+            "ports": [{"name": PORT_NAME, "port": chosen.port, "targetPort": "http", "protocol": "TCP"}],
         },
     }
