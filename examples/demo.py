@@ -1,4 +1,5 @@
-"""From a bare machine to a classifier that answers: cluster, images, chart, training, deployment, question.
+"""From a bare machine to a classifier that answers: cluster, images, chart, training, deployment, question, sleep and
+wake.
 
 `make demo` runs it. Running it again is quick and leaves one result.
 """
@@ -9,7 +10,6 @@ import argparse
 import json
 import sys
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from material.r8 import r8  # noqa: E402
 from material.smollm2 import smollm2  # noqa: E402
 from support.claim import fill_claim, folder_files  # noqa: E402
 from support.install import install  # noqa: E402
-from support.kube import CommandError, ensure_namespace, get, kubectl, port_forward  # noqa: E402
+from support.kube import CommandError, apply, ensure_namespace, get, kubectl  # noqa: E402
+from support.pod import idle_pod  # noqa: E402
 from support.steps import Line, Steps, bar  # noqa: E402
 
 NAMESPACE = "classifier-demo"
@@ -62,26 +63,44 @@ def _trainer_log() -> str:
         return str(error)
 
 
-def wait_until_deployed(line: Line) -> None:
+def wait_for_phase(line: Line, *phases: str) -> dict[str, Any]:
+    """Show the deployment's status until it is in one of `phases`, and pods that go have gone; return it."""
     deadline = time.monotonic() + 600
     while True:
-        status = get("cdep", DEPLOYMENT, NAMESPACE).get("status", {})
+        status: dict[str, Any] = get("cdep", DEPLOYMENT, NAMESPACE).get("status", {})
         line.show(f"{status.get('phase', 'Pending')} · {status.get('message', '')}")
-        if status.get("phase") == "Deployed":
+        if status.get("phase") in phases and (status["phase"] == "Deployed" or not status.get("replicas")):
             line.close()
-            return
+            return status
         if status.get("phase") == "Failed" or time.monotonic() > deadline:
             line.close()
-            raise DemoError(f"the deployment did not come up: {status.get('message')}")
+            raise DemoError(f"the deployment is not {' or '.join(phases)}: {status.get('message')}")
         time.sleep(0.5)
 
 
-def ask(url: str, texts: list[str]) -> dict[str, Any]:
-    body = json.dumps({"input": texts}).encode()
-    request = urllib.request.Request(f"{url}/v1/classification", body, {"Content-Type": "application/json"})  # noqa: S310
-    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310 (loopback)
-        answer: dict[str, Any] = json.load(response)
-    return answer
+ASK = """
+import json, sys, time, urllib.request
+request = urllib.request.Request(sys.argv[1], sys.argv[2].encode(), {"Content-Type": "application/json"})
+begun = time.monotonic()
+with urllib.request.urlopen(request, timeout=300) as response:
+    held = response.headers.get("X-Classifier-Held-Ms", "0")
+    print(json.dumps({"answer": json.load(response), "seconds": time.monotonic() - begun, "held": int(float(held))}))
+"""
+
+
+def ask(url: str, texts: list[str], image: str) -> dict[str, Any]:
+    """Ask from a pod, as an application in the cluster does: a port-forward would need a pod that serves already."""
+    pod = "demo-caller"
+    kubectl("delete", "pod", pod, "-n", NAMESPACE, "--ignore-not-found", "--now")
+    apply(idle_pod(pod, image), namespace=NAMESPACE)
+    try:
+        kubectl("wait", "--for=condition=Ready", f"pod/{pod}", "-n", NAMESPACE, "--timeout=120s")
+        body = json.dumps({"input": texts})
+        command = ("python3", "-c", ASK, f"{url}/v1/classification", body)
+        result: dict[str, Any] = json.loads(kubectl("exec", pod, "-n", NAMESPACE, "--", *command))
+    finally:
+        kubectl("delete", "pod", pod, "-n", NAMESPACE, "--now", "--wait=false")
+    return result
 
 
 def show_answer(answer: dict[str, Any]) -> None:
@@ -115,9 +134,16 @@ def demo(record: Path | None) -> None:
         print(f" · macro-F1 {metrics['macroF1']} ({job['status']['dataset']['testRows']} test rows)")
     with steps.step("deployment", "kubectl apply -f examples/deployment.yaml"):
         kubectl("apply", "--server-side", "-n", NAMESPACE, "-f", str(EXAMPLES / "deployment.yaml"))
-        wait_until_deployed(line)
-    with steps.step("question", "POST /v1/classification"), port_forward(f"service/{DEPLOYMENT}", 80, NAMESPACE) as url:
-        show_answer(ask(url, TEXTS))
+        url = wait_for_phase(line, "Deployed", "Sleeping")["url"]  # asleep: `make demo` was run before
+    with steps.step("question", f"POST {url}/v1/classification, from a pod of the cluster"):
+        show_answer(ask(url, TEXTS, references["operator"])["answer"])
+    with steps.step("sleep", "Nobody asks for inactivityTimeout (20 s here): the pods go, the URL stays"):
+        wait_for_phase(line, "Sleeping")
+        print(f"   {kubectl('get', 'cdep', '-n', NAMESPACE)}")
+    with steps.step("wake", "The same question to the same URL"):
+        woken = ask(url, TEXTS, references["operator"])
+        show_answer(woken["answer"])
+        print(f"   held for {woken['held'] / 1000:.1f} s while the model was loaded again")
 
     print(f"\n{kubectl('get', 'ctj,cdep', '-n', NAMESPACE)}")
     print(steps.table())
@@ -134,7 +160,8 @@ What to try next
    export KUBECONFIG={kubeconfig}
    {kubectl} -n {namespace} get classifiers                     # both kinds
    {kubectl} -n {namespace} describe ctj r8                     # data, checkpoints, conditions
-   {kubectl} -n {namespace} port-forward service/r8 8000:80 &   # then http://127.0.0.1:8000/docs
+   operator/src/classifier_operator/plugin/kubectl_classifiers.py wake r8 -n {namespace} --wait
+   {kubectl} -n {namespace} port-forward service/r8 8000:80 &   # then http://127.0.0.1:8000/ while it is awake
    curl -s 127.0.0.1:8000/v1/classification -H 'Content-Type: application/json' -d '{{"input": "wheat exports rose"}}'
    your own data: examples/*.yaml, one JSON object a line: {{"prompt": "…", "completion": {{"label": 0 or 1, …}}}}
    make cluster-down                                            # removes the cluster, keeps the caches
