@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from starlette.routing import compile_path
 
-from classifier_server.dialects import native
+from classifier_server.dialects import huggingface, native, tei
 from classifier_server.dialects.dialect import Dialect, Facts, Rendered
 from classifier_server.errors import RequestError
 
@@ -56,7 +56,20 @@ Row = Ask | Look
 
 def dialect_rows() -> list[Row]:
     """The dialects' paths; the order decides where two patterns fit one path."""
-    return [Ask(native.PATH, native.DIALECT)]
+    return [
+        Ask(native.PATH, native.DIALECT),
+        # Text Embeddings Inference
+        Ask("/predict", tei.DIALECT),
+        *(Ask(path, tei.DIALECT) for path in ("/tei", "/tei/", "/tei/predict")),
+        *(Look(path, tei.info, "The model, as Text Embeddings Inference tells it") for path in ("/info", "/tei/info")),
+        # Hugging Face
+        *(Ask(path, huggingface.DIALECT) for path in ("/hf", "/hf/", "/hf/models/{name:path}", "/models/{name:path}")),
+        Ask("/", tei.DIALECT, (huggingface.DIALECT,), _of_root),
+    ]
+
+
+def _of_root(body: bytes) -> Dialect[Any]:
+    return huggingface.DIALECT if huggingface.is_task(body) else tei.DIALECT
 
 
 class Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import pytest
@@ -46,15 +47,29 @@ ServiceFactory = Callable[..., Service]
 
 @pytest.fixture
 def make_service() -> Iterator[ServiceFactory]:
-    """Makes a service of a task: Binary (label `cat`), Multiclass or Multilabel (labels `a`, `b`, `c`)."""
+    """Makes a service of a task: Binary (label `cat`, with one or two logits), Multiclass or Multilabel (labels `a`,
+    `b`, `c`). But for Multiclass the first label's threshold is .4."""
     made: list[Service] = []
 
-    def make(task: Task = "Multiclass", max_queue: int = 512, loaded: bool = True) -> Service:
+    def make(
+        task: Task = "Multiclass",
+        max_queue: int = 512,
+        loaded: bool = True,
+        logits: int = 2,
+        server: dict[str, Any] | None = None,
+    ) -> Service:
         config = parse(
-            {"version": "v1alpha1", "name": "r8", "checkpoint": "epoch-3", "model": {"uri": "pvc://out/model"}}, "test"
+            {
+                "version": "v1alpha1",
+                "name": "r8",
+                "checkpoint": "epoch-3",
+                "model": {"uri": "pvc://out/model"},
+                "server": server or {},
+            },
+            "test",
         )
         names = ("cat",) if task == "Binary" else ("a", "b", "c")
-        logit_names = ("not cat", "cat") if task == "Binary" else names
+        logit_names = ("not cat", "cat") if task == "Binary" and logits == 2 else names
         state, metrics = ServerState(config), Metrics()
         backend = FakeBackend(labels=len(logit_names))
         engine = Engine(backend, max_queue=max_queue, observer=metrics)

@@ -25,9 +25,20 @@ async def test_document_is_whole(client: httpx.AsyncClient) -> None:
         name = reference.removeprefix("#/components/schemas/")
         assert name in document["components"]["schemas"]
     for path, operations in document["paths"].items():
-        for method in operations:
-            response = await client.request(method, path, json={"input": "1"} if method == "post" else None)
-            assert response.status_code == 200, path
+        for method, operation in operations.items():
+            for example in examples(document, operation) if method == "post" else [None]:
+                response = await client.request(method, path.replace("{name}", "r8"), json=example)
+                assert response.status_code == 200, (path, example)
+
+
+def examples(document: dict[str, Any], operation: dict[str, Any]) -> list[Any]:
+    """The examples of an operation's requests."""
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    found = []
+    for each in schema.get("anyOf", [schema]):
+        found += document["components"]["schemas"][each["$ref"].rpartition("/")[2]]["examples"]
+    assert found
+    return found
 
 
 @pytest.mark.parametrize("request_body", [{"input": ["1", "2"]}, {"input": "1", "data_format": "logits", "top_k": 1}])

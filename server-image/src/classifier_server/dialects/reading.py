@@ -48,20 +48,38 @@ class Body(Generic[ModelT]):
             known = ", ".join(self.model.model_fields)
             name = str(first["loc"][0])[:_NAME_LENGTH]
             return RequestError(422, f"A field of the request is not known; known are {known}.", field=name)
-        # A union tells a mistake for each of its branches; the one that leads farthest is what the caller meant.
-        same_field = [mistake for mistake in mistakes if mistake["loc"][0] == first["loc"][0]]
-        kind, path, place = max(
-            ((mistake["type"], *self._place(mistake["loc"])) for mistake in same_field), key=lambda found: len(found[1])
-        )
+        # A union tells mistakes for each of its branches; the one that read farthest is what the caller meant.
+        branches: dict[tuple[str, ...], tuple[_Place, str]] = {}
+        for mistake in mistakes:
+            if mistake["loc"][0] == first["loc"][0]:
+                place = self._place(mistake["loc"])
+                branches.setdefault(place.branch, (place, mistake["type"]))
+        place, kind = max(branches.values(), key=lambda found: (len(found[0].path), found[0].rows))
         verb = "is missing: write" if kind == "missing" else "must be"
-        return RequestError(422, f"{place} {verb} {self.wanted[path]}.", field=place)
+        return RequestError(422, f"{place.shown} {verb} {self.wanted[place.path]}.", field=place.shown)
 
-    def _place(self, location: tuple[int | str, ...]) -> tuple[str, str]:
-        """(`inputs[].shape`, `inputs[0].shape`). What pydantic adds of its own (the branch of a union) and the caller's
-        own keys are left out."""
-        path = place = ""
+    def _place(self, location: tuple[int | str, ...]) -> _Place:
+        path = shown = ""
+        rows: list[int] = []
+        branch: list[str] = []
         for part in location:
-            step, shown = ("[]", f"[{part}]") if isinstance(part, int) else (f".{part}" if path else part,) * 2
-            if any(f"{known}.".startswith((f"{path}{step}.", f"{path}{step}[")) for known in self.wanted):
-                path, place = path + step, place + shown
-        return path, place
+            step, plain = (f"[{part}]", "[]") if isinstance(part, int) else (f".{part}" if path else part,) * 2
+            if any(f"{known}.".startswith((f"{path}{plain}.", f"{path}{plain}[")) for known in self.wanted):
+                path, shown = path + plain, shown + step
+                rows += [part] if isinstance(part, int) else []
+            elif isinstance(part, str):
+                branch.append(part)
+        return _Place(path, shown, tuple(rows), tuple(branch))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a mistake is."""
+
+    path: str
+    """`inputs[].shape`"""
+    shown: str
+    """`inputs[0].shape`, without what the caller wrote."""
+    rows: tuple[int, ...]
+    branch: tuple[str, ...]
+    """What pydantic adds of its own, the branches of unions, and keys of the caller's."""
