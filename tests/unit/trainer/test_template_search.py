@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from classifier_trainer import distributed
 from classifier_trainer.compute import Compute
 from classifier_trainer.model import template_search
 from classifier_trainer.model.features import head_inputs, pools_last_token
 from classifier_trainer.model.load import Backbone, load_backbone
-from classifier_trainer.model.template import with_template
-from classifier_trainer.model.template_search import CANDIDATES, DEFAULT, choose
+from classifier_trainer.model.template import PROMPT, with_template
+from classifier_trainer.model.template_search import CANDIDATES, DEFAULT, Choice, choose
+from classifier_trainer.prepare import agreed_choice
 from support.tiny_models import TOPICS, Kind, rows
 
 CPU = Compute(torch.device("cpu"), torch.float32)
@@ -120,3 +122,18 @@ def test_head_of_the_features_gives_the_model_s_logits(base_models: dict[Kind, P
         for index, row in enumerate(ids):
             alone = backbone.model(input_ids=torch.tensor([row])).logits[0]
             torch.testing.assert_close(logits[index], alone, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("theirs", [PROMPT, DEFAULT])
+def test_what_the_first_process_chose_holds_for_all(
+    base_models: dict[Kind, Path], monkeypatch: pytest.MonkeyPatch, theirs: str
+) -> None:
+    backbone = load(base_models["qwen3"])
+    mine = next(name for name in CANDIDATES if name not in (PROMPT, DEFAULT))
+    choice = Choice(mine, with_template(backbone.tokenizer, mine), np.zeros((1, 4), np.float32), {mine: 0.1})
+    assert agreed_choice(choice, backbone.tokenizer) is choice
+    monkeypatch.setattr(distributed, "broadcast_object", lambda _: theirs)
+    agreed = agreed_choice(choice, backbone.tokenizer)
+    wanted = backbone.tokenizer if theirs == PROMPT else with_template(backbone.tokenizer, theirs)
+    assert agreed.template == theirs
+    assert agreed.tokenizer("grain")["input_ids"] == wanted("grain")["input_ids"]

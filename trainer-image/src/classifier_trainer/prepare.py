@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -210,10 +210,19 @@ def _search(
     )
     losses = ", ".join(f"{_shown(name)} {loss:.3f}" for name, loss in choice.losses.items())
     tracker.say(f"template {_shown(choice.template)} (log loss out of fold: {losses})")
-    # Two machines may round differently; what one process chose holds for all.
-    if distributed.broadcast_object(choice.template) != choice.template:
-        raise RuntimeError("the processes chose different templates: write hyperparameters.template")
-    return choice
+    return agreed_choice(choice, backbone.tokenizer)
+
+
+def agreed_choice(choice: template_search.Choice, plain: PreTrainedTokenizerBase) -> template_search.Choice:
+    """What the first process chose: two machines may round differently, and all must train on the same texts; together.
+
+    Args:
+        plain: the tokenizer without a template.
+    """
+    template = distributed.broadcast_object(choice.template)
+    if template == choice.template:
+        return choice
+    return replace(choice, template=template, tokenizer=plain if template == PROMPT else with_template(plain, template))
 
 
 def _tokenize(
