@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from classifier_operator.api import crdgen, names
+from classifier_operator.api.deployment import DeploymentStatus
 from classifier_operator.api.training import MUTABLE_FIELDS
 from integration.schema_server import LEAST, SchemaServer
 
@@ -167,7 +168,9 @@ def test_columns_of_a_deployment(schema: SchemaServer) -> None:
     name = schema.create(plural, LEAST[plural])["metadata"]["name"]
     url = "http://news.default.svc"
     model = {"display": "news/epoch-3", "uri": "pvc://news-output/model"}
-    schema.set_status(plural, name, {"phase": "Deployed", "ready": "1/1", "model": model, "url": url})
+    upcoming = {"display": "Sleeping 20:00 CET", "time": "2026-12-01T19:00:00Z", "to": "Sleeping", "why": "schedule"}
+    status = {"phase": "Deployed", "ready": "1/1", "model": model, "url": url, "nextTransition": upcoming}
+    schema.set_status(plural, name, status)
     columns, cells = schema.table(plural, name)
     assert [column["name"] for column in columns if column["priority"] == 0] == [
         "Name",
@@ -175,6 +178,50 @@ def test_columns_of_a_deployment(schema: SchemaServer) -> None:
         "Ready",
         "Model",
         "URL",
+        "Next",
         "Age",
     ]
-    assert cells[:5] == [name, "Deployed", "1/1", "news/epoch-3", url]
+    assert cells[:6] == [name, "Deployed", "1/1", "news/epoch-3", url, "Sleeping 20:00 CET"]
+
+
+def test_status_of_a_deployment_is_kept_as_it_is_written(schema: SchemaServer) -> None:
+    plural = names.DEPLOYMENT_PLURAL
+    name = schema.create(plural, LEAST[plural])["metadata"]["name"]
+    condition = {
+        "type": "Awake",
+        "status": "False",
+        "reason": "Idle",
+        "message": "",
+        "lastTransitionTime": "2026-12-01T10:00:00Z",
+        "observedGeneration": 1,
+    }
+    status = {
+        "observedGeneration": 1,
+        "phase": "Sleeping",
+        "message": "asleep; the next request wakes it",
+        "model": {
+            "display": "news/epoch-3",
+            "uri": "pvc://a/b",
+            "checkpoint": "epoch-3",
+            "metric": "macroF1",
+            "score": "0.91",
+        },
+        "url": "http://news.default.svc",
+        "ready": "0/0",
+        "replicas": 0,
+        "readyReplicas": 0,
+        "selector": "a=b",
+        "lastRequestTime": "2026-12-01T09:30:00Z",
+        "nextTransition": {
+            "display": "Deployed Mon 08:00 CET",
+            "time": "2026-12-02T07:00:00Z",
+            "to": "Deployed",
+            "why": "schedule",
+        },
+        "wakeSeconds": 7.9,
+        "conditions": [condition],
+    }
+    assert status.keys() == {field.alias or key for key, field in DeploymentStatus.model_fields.items()}
+    assert schema.set_status(plural, name, status)["status"] == status
+    # The operator reads what it wrote, and would write the same again.
+    assert DeploymentStatus.from_json_object(status).to_json_object() == status
