@@ -15,7 +15,7 @@ from ..providers import Provider
 from . import node_store
 from .buildah import Buildah
 from .builder import Builder
-from .contexts import IMAGES, PREFIX, Plan, Recipe, plan, qualified, stage
+from .contexts import IMAGES, PREFIX, Image, Plan, Recipe, app_version, content_digest, plan, qualified, stage
 from .docker import Docker
 
 KEEP = 2
@@ -39,6 +39,15 @@ def build(names: Sequence[str], recipe: Recipe) -> list[str]:
         if name in needed:
             _build_one(builder, plans[name], recipe.wheels)
     return [plans[name].reference for name in wanted]
+
+
+def build_on(base: str, name: str, context: Path, recipe: Recipe) -> str:
+    """Build an image that is none of the project's on one of them, from a context of the caller's; its reference."""
+    (below,) = build([base], recipe)
+    arguments = {"BASE_IMAGE": qualified(below)}
+    reference = f"{PREFIX}/{name}:{app_version()}-{content_digest(context, arguments)}"
+    _build_one(_builder(), Plan(Image(name, context.name, base), reference, context, arguments), recipe.wheels)
+    return reference
 
 
 def load(names: Sequence[str], recipe: Recipe) -> None:
