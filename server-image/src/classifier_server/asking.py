@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 from starlette.types import Receive, Scope
 
-from classifier_server.classifier import Classified, Classifier
+from classifier_server.classifier import Classified, Classifier, Timings
 from classifier_server.dialects.dialect import Incoming, Query, Rendered, Reply, unknown_model
 from classifier_server.edge import Call
 from classifier_server.engine import InferenceError, QueueFullError
@@ -49,8 +49,18 @@ class Asking:
         answer = await unless_client_leaves(receive, _classify(self._state, classifier, query))
         reply = Reply(call.request_id, config.name, config.checkpoint, int(time.time()), self._unflagged)
         rendered = dialect.render(query.request, answer, reply)
-        headers_of_all = {"x-classifier-model": config.model_id, "x-classifier-truncated": str(answer.truncated)}
+        headers_of_all = {
+            "x-classifier-model": config.model_id,
+            "x-classifier-truncated": str(answer.truncated),
+            "server-timing": _server_timing(answer.timings),
+        }
         return Rendered(rendered.body, rendered.status, rendered.media_type, {**rendered.headers, **headers_of_all})
+
+
+def _server_timing(timings: Timings) -> str:
+    """The stages, which follow each other, in milliseconds."""
+    stages = {"tokenize": timings.tokenize, "queue": timings.queue, "infer": timings.infer - timings.queue}
+    return ", ".join(f"{name};dur={1000 * max(seconds, 0.0):.2f}" for name, seconds in stages.items())
 
 
 async def _classify(state: ServerState, classifier: Classifier, query: Query[Any]) -> Classified:

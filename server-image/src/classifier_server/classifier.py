@@ -18,6 +18,7 @@ from classifier_server.engine import Admission, Engine
 from classifier_server.limits import MAX_BATCH_TEXTS
 from classifier_server.long_texts import combine
 from classifier_server.metrics import Metrics
+from classifier_server.playground.about import About
 from classifier_server.tokenization import Reading, TextEncoder, TokenizedTexts
 
 
@@ -77,6 +78,8 @@ class Classifier:
     engine: Engine
     metrics: Metrics
     tokenizer_threads: int = 1
+    about: About = field(default_factory=About)
+    """For the model card."""
     _threads: ThreadPoolExecutor = field(init=False)
 
     def __post_init__(self) -> None:

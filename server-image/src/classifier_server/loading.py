@@ -48,6 +48,7 @@ def load_classifier(
     from classifier_artifacts.folder import open_folder
     from classifier_server.classifier import Classifier, LabelSet
     from classifier_server.engine import Engine
+    from classifier_server.playground.about import About, read_test
     from classifier_server.precision import choose_dtype
     from classifier_server.tokenization import TextEncoder
     from classifier_server.transformers_backend import TransformersBackend, choose_device
@@ -88,7 +89,13 @@ def load_classifier(
         config.model_id, folder.task, len(labels.names), dtype, device, cpus, encoder.max_length,
         engine.tokens_per_second,
     )  # fmt: skip
-    return Classifier(labels, encoder, engine, metrics, tokenizer_threads=cpus)
+    about = About(
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else f"{cpus} CPU{'s' * (cpus != 1)}",
+        precision=str(dtype).removeprefix("torch."),
+        classifier=folder.classifier,
+        test=read_test(path),
+    )
+    return Classifier(labels, encoder, engine, metrics, tokenizer_threads=cpus, about=about)
 
 
 def _logit_names(config: Any) -> tuple[str, ...]:

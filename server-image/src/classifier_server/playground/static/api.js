@@ -2,6 +2,9 @@
 
 import { keys } from "./keys.js";
 
+const NO_KEY = "This deployment answers only callers that have an API key.";
+const UNKNOWN_KEY = "The deployment does not know the key that was used.";
+
 /** A request that failed. `status` is 0 where no answer came; `retryAfter` is in seconds, or null. */
 export class ApiError extends Error {
   constructor(status, message, { field = null, retryAfter = null } = {}) {
@@ -40,7 +43,7 @@ export async function call(path, { body, signal } = {}) {
     const error = refusal(response, answer);
     if (response.status !== 401) throw error;
     // Another request may have been given a new key meanwhile.
-    if (keys.current === key && !(await keys.ask(error.message))) throw error;
+    if (keys.current === key && !(await keys.ask(key === null ? NO_KEY : UNKNOWN_KEY))) throw error;
     signal?.throwIfAborted();
   }
 }

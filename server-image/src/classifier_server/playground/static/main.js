@@ -1,7 +1,7 @@
 // Starts the page, and keeps its head in step with the server.
 
 import { call, readiness } from "./api.js";
-import { byId, show } from "./dom.js";
+import { byId } from "./dom.js";
 import { openFile, setUpFile } from "./file.js";
 import { plural } from "./format.js";
 import { keys, setUpKeys } from "./keys.js";
@@ -40,13 +40,19 @@ async function watch() {
   await loadCard();
 }
 
+let loadingCard = false;
+
 async function loadCard() {
+  if (loadingCard) return;
+  loadingCard = true;
   try {
     const { body } = await call("model-card.json");
     update({ card: body, name: body.name });
     state("good", "Ready");
   } catch (error) {
     state(error.status === 401 ? "busy" : "bad", error.status === 401 ? "API key needed" : error.message);
+  } finally {
+    loadingCard = false;
   }
 }
 
@@ -97,5 +103,4 @@ function setUpDropping() {
       if (file) openFile(file);
     }),
   );
-  show(true, byId("content"));
 }

@@ -113,7 +113,7 @@ function headline({ label, labels, probs }) {
 function length(usage, options) {
   const most = session.card?.maxLength ? `the ${plural(session.card.maxLength, "token")} that` : "what";
   if (options.long_text) {
-    return el("p", { class: "note" }, "The text was read whole, in windows; the surest one decides.");
+    return el("p", { class: "note" }, "The text was read whole, in windows.");
   }
   if (!usage.truncated) return null;
   const whole = el("button", { type: "button", class: "link" }, "Read all of it");
