@@ -16,10 +16,13 @@ from classifier_server.metrics import CONTENT_TYPE, Metrics
 from classifier_server.routes import Ask, Look, Row, Table, choose, dialect_rows
 from classifier_server.state import ServerState
 
+# Where clients of other servers look for its health, beside their dialect.
+_PREFIXES = ("tei", "vllm", "infinity")
+
 
 def build_app(state: ServerState, metrics: Metrics, keys: Keys | None = None) -> ASGIApp:
     """The ASGI application of port 8080; without `keys` everybody may ask."""
-    rows = [*dialect_rows(), *_pages(state, metrics)]
+    rows = [*dialect_rows(state.config.server), *_pages(state, metrics)]
     rows += documentation.rows(rows, state.config.model_id)
     return Edge(_App(state, Table(rows), keys or Keys()), state, metrics)
 
@@ -40,6 +43,7 @@ def _pages(state: ServerState, metrics: Metrics) -> list[Row]:
 
     return [
         Look("/health", health, "Whether the process is alive", open=True),
+        *(Look(f"/{prefix}/health", health, "The same", open=True, hidden=True) for prefix in _PREFIXES),
         Look("/ready", ready, "Whether the model is loaded", open=True),
         Look("/metrics", scrape, "Prometheus metrics", media_type="text/plain"),
     ]

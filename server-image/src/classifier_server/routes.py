@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from starlette.routing import compile_path
 
-from classifier_server.dialects import huggingface, native, tei
+from classifier_server.config import ServerSettings
+from classifier_server.dialects import huggingface, infinity, kserve_v1, kserve_v2, native, openai, tei, vllm
 from classifier_server.dialects.dialect import Dialect, Facts, Rendered
 from classifier_server.errors import RequestError
 
@@ -54,7 +55,7 @@ class Look:
 Row = Ask | Look
 
 
-def dialect_rows() -> list[Row]:
+def dialect_rows(settings: ServerSettings) -> list[Row]:
     """The dialects' paths; the order decides where two patterns fit one path."""
     return [
         Ask(native.PATH, native.DIALECT),
@@ -65,7 +66,38 @@ def dialect_rows() -> list[Row]:
         # Hugging Face
         *(Ask(path, huggingface.DIALECT) for path in ("/hf", "/hf/", "/hf/models/{name:path}", "/models/{name:path}")),
         Ask("/", tei.DIALECT, (huggingface.DIALECT,), _of_root),
+        # vLLM and Infinity, which have one path
+        Ask("/classify", infinity.DIALECT if settings.classify_dialect == "Infinity" else vllm.DIALECT),
+        Ask("/vllm/classify", vllm.DIALECT),
+        Ask("/infinity/classify", infinity.DIALECT),
+        # KServe; V1 tells a model's readiness where OpenAI tells the model
+        Ask("/v1/models/{name:path}:predict", kserve_v1.DIALECT),
+        *_kserve_v2("/v2/models/{name:path}/versions/{version}"),
+        *_kserve_v2("/v2/models/{name:path}"),
+        _v2("/v2", kserve_v2.server, "The server, as KServe tells it"),
+        _v2("/v2/health/live", kserve_v2.live, "Whether the process is alive", open=True),
+        _v2("/v2/health/ready", kserve_v2.ready, "Whether the model is loaded", open=True),
+        # OpenAI
+        Ask("/v1/moderations", openai.DIALECT),
+        *(
+            Look(f"{prefix}/v1/models", openai.models, "The model, as OpenAI tells it", openai.DIALECT)
+            for prefix in ("", "/vllm")
+        ),
+        Look("/infinity/models", openai.models, "The model, as Infinity tells it", infinity.DIALECT),
+        Look("/v1/models/{name:path}", openai.model, "The model, as OpenAI and KServe V1 tell it", openai.DIALECT),
     ]
+
+
+def _kserve_v2(model: str) -> list[Row]:
+    return [
+        Ask(f"{model}/infer", kserve_v2.DIALECT),
+        _v2(f"{model}/ready", kserve_v2.model_ready, "Whether the model is loaded", open=True),
+        _v2(model, kserve_v2.metadata, "The model, as KServe tells it"),
+    ]
+
+
+def _v2(path: str, tell: Tell, title: str, *, open: bool = False) -> Look:
+    return Look(path, tell, title, kserve_v2.DIALECT, open)
 
 
 def _of_root(body: bytes) -> Dialect[Any]:

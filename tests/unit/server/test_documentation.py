@@ -8,6 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from classifier_server import documentation
+from classifier_server.config import ServerSettings
 from classifier_server.dialects.native import ClassificationResponse, ErrorResponse
 from classifier_server.routes import dialect_rows
 
@@ -27,7 +28,7 @@ async def test_document_is_whole(client: httpx.AsyncClient) -> None:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             for example in examples(document, operation) if method == "post" else [None]:
-                response = await client.request(method, path.replace("{name}", "r8"), json=example)
+                response = await client.request(method, path.format(name="r8", version="epoch-3"), json=example)
                 assert response.status_code == 200, (path, example)
 
 
@@ -60,4 +61,4 @@ async def test_page_needs_nothing_from_outside(client: httpx.AsyncClient) -> Non
 
 
 def test_names_are_escaped() -> None:
-    assert "<b>" not in documentation.page(documentation.openapi(dialect_rows()), "<b>model")
+    assert "<b>" not in documentation.page(documentation.openapi(dialect_rows(ServerSettings())), "<b>model")
