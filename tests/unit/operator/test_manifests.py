@@ -12,12 +12,17 @@ import yaml
 from classifier_operator.api import names
 from classifier_operator.api.training_status import BaseModelStatus
 from classifier_operator.manifests.claim import output_claim
-from classifier_operator.manifests.deployment import server_deployment
+from classifier_operator.manifests.deployment import API_KEYS, server_deployment
+from classifier_operator.manifests.disruption_budget import disruption_budget
+from classifier_operator.manifests.endpointslice import GatewayEndpoint, gateway_slices
 from classifier_operator.manifests.job import training_job as job_manifest
+from classifier_operator.manifests.lease import wake_lease
 from classifier_operator.manifests.rendezvous import headless_service
 from classifier_operator.manifests.service import server_service
 from classifier_operator.plan.output import output_uri
 from classifier_operator.wire.errors import WireError
+from classifier_operator.wire.serve_config import SERVE_CONFIG_VARIABLE, ServeConfig
+from classifier_operator.wire.wake import GatewayOrder
 from support.builders import UID, deployment, training_job
 
 GOLDEN = Path(__file__).resolve().parents[2] / "data" / "golden" / "manifests"
@@ -68,6 +73,26 @@ def served(replicas: int = 1, uri: str = "file:///model", **spec: Any) -> dict[s
         base_model_uri=base,
         image="classifier-operator/server:1",
     )
+
+
+ORDER = GatewayOrder(
+    namespace="default",
+    name="news",
+    uid=UID,
+    port=10_007,
+    answer="Hold",
+    reason="Idle",
+    message="news sleeps, since nothing was asked for 30 minutes.",
+    key_digests=("0" * 64,),
+    max_held=1000,
+    hold_seconds=300.0,
+    wake_seconds=7.9,
+)
+
+
+def slices(*addresses: str) -> list[dict[str, Any]]:
+    endpoints = (GatewayEndpoint(address, f"node-{number}") for number, address in enumerate(addresses))
+    return gateway_slices(deployment(), port=10_007, endpoints=endpoints)
 
 
 CASES = {
@@ -143,6 +168,7 @@ CASES = {
         uri="pvc://r8-output/checkpoints/epoch-3",
         startupTimeout="90s",
         updateStrategy="Recreate",
+        auth={"apiKeySecretName": "news-keys"},
         server={"maxLength": 256, "maxBatchTokens": "Auto", "maxQueue": 64, "precision": "Float32"},
         resources={"limits": {"memory": "4Gi"}},
         podTemplate=POD_TEMPLATE,
@@ -151,6 +177,10 @@ CASES = {
     "service-full": lambda: server_service(
         deployment(service={"type": "NodePort", "port": 8000, "annotations": {"a": "b"}})
     ),
+    "slice-ipv4": lambda: slices("10.0.0.9", "10.0.0.7")[0],
+    "slice-ipv6": lambda: slices("10.0.0.7", "fd00::7")[1],
+    "disruption-budget": lambda: disruption_budget(deployment(replicas=3)),
+    "lease": lambda: wake_lease("classifier-system", ORDER),
 }
 
 
@@ -182,6 +212,44 @@ def test_the_output_is_writable_also_on_a_claim_that_is_read() -> None:
         "/inputs/base-model": True,
         "/tmp": False,
     }
+
+
+def test_each_ip_family_has_a_slice_of_its_own() -> None:
+    assert slices() == []
+    found = {each["metadata"]["name"]: each for each in slices("10.0.0.7", "fd00::7", "10.0.0.8")}
+    addresses = {name: [each["addresses"] for each in value["endpoints"]] for name, value in found.items()}
+    assert addresses == {"news-gateway": [["10.0.0.7"], ["10.0.0.8"]], "news-gateway-ipv6": [["fd00::7"]]}
+    assert {name: value["addressType"] for name, value in found.items()} == {
+        "news-gateway": "IPv4",
+        "news-gateway-ipv6": "IPv6",
+    }
+
+
+def test_a_slice_leads_where_the_service_does() -> None:
+    # kube-proxy puts endpoints together by the name of the port; the labels are what the operator watches.
+    service, (made,) = server_service(deployment()), slices("10.0.0.7")
+    assert [each["name"] for each in made["ports"]] == [each["name"] for each in service["spec"]["ports"]]
+    assert made["metadata"]["labels"]["kubernetes.io/service-name"] == service["metadata"]["name"]
+    assert made["metadata"]["labels"].items() >= service["metadata"]["labels"].items()
+
+
+def test_a_pod_without_a_node_has_no_node_in_the_slice() -> None:
+    (made,) = gateway_slices(deployment(), port=1, endpoints=[GatewayEndpoint("10.0.0.7", "")])
+    assert "nodeName" not in made["endpoints"][0]
+
+
+def test_the_server_is_told_where_its_keys_are() -> None:
+    manifest = served(auth={"apiKeySecretName": "k"})
+    config = ServeConfig.decode(_environment(manifest)[SERVE_CONFIG_VARIABLE])
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    mounts = {each["mountPath"]: each for each in container["volumeMounts"]}
+    assert mounts[config.api_keys_dir or ""] == {"name": "api-keys", "mountPath": API_KEYS, "readOnly": True}
+    assert ServeConfig.decode(_environment(served())[SERVE_CONFIG_VARIABLE]).api_keys_dir is None
+
+
+def _environment(manifest: dict[str, Any]) -> dict[str, str]:
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    return {each["name"]: each.get("value", "") for each in container["env"]}
 
 
 def test_a_configuration_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ class ApiKeys:
             return known[2]
         namespace = deployment.metadata.namespace
         try:
-            view = _view(name, namespace, await self._client.request("GET", SECRETS.path(namespace, name)))
+            view = keys_in(await self._client.request("GET", SECRETS.path(namespace, name)), name=name)
         except KubeError as error:
             if error.not_found:
                 view = _closed(f"there is no Secret {name} in namespace {namespace}")
@@ -62,10 +62,11 @@ class ApiKeys:
         self._known.pop(uid, None)
 
 
-def _view(name: str, namespace: str, secret: Json) -> KeysView:
+def keys_in(secret: Json, *, name: str) -> KeysView:
+    """The keys that a Secret of this name holds: every value without the blanks around it, each once."""
     digests = tuple(sorted({hashlib.sha256(value).hexdigest() for value in _values(secret) if value}))
     if not digests:
-        return _closed(f"Secret {name} in namespace {namespace} has no value: write at least one key into it")
+        return _closed(f"Secret {name} has no value: write at least one key into it")
     if len(digests) > _MOST_KEYS:
         return _closed(f"Secret {name} has {len(digests)} keys, and at most {_MOST_KEYS} are possible: remove some")
     return KeysView(digests)

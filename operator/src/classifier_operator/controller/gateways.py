@@ -3,16 +3,17 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from classifier_operator.api import names
+from classifier_operator.controller.keys import Key
 from classifier_operator.controller.views import pod_view
 from classifier_operator.kube import trim
 from classifier_operator.kube.cache import Store
-from classifier_operator.kube.client import Json, KubeClient
+from classifier_operator.kube.client import Json
 from classifier_operator.kube.resources import PODS, Resource
-from classifier_operator.kube.watch import Reflector
 from classifier_operator.metrics import POLLS
 from classifier_operator.plan.types import GatewayView
 from classifier_operator.pods.http import PodHttp, host
@@ -29,6 +30,8 @@ _ROUND_SECONDS: Final = 0.5
 _AGAIN_SECONDS: Final = 5.0
 _SILENT_SECONDS: Final = 1.0
 """Until the next question to all, and until the one to a pod that has not answered yet."""
+_PATIENCE_SECONDS: Final = 5.0
+"""How long the first answers are waited for: until then it seems that no gateway pod listens for anybody."""
 _EXPECTED_SECONDS: Final = 10.0
 """How long news is expected; a gateway pod hears of an order within a fraction of a second."""
 
@@ -45,26 +48,18 @@ class _Gateway:
 
 
 class GatewayFleet:
-    """Keeps a store of the gateway pods true, and asks them for their reports: now and then, and when somebody wants.
+    """Asks the gateway pods for their reports: now and then, and when somebody wants to know.
 
     Args:
         on_change: called with the `uid_hash` of each deployment for which a gateway pod listens now, or listens no
             more; with None where that may be true of all of them, since a gateway pod came or went.
     """
 
-    def __init__(
-        self,
-        client: KubeClient,
-        http: PodHttp,
-        *,
-        namespace: str,
-        selector: str,
-        on_change: Callable[[frozenset[str] | None], None],
-    ) -> None:
+    def __init__(self, http: PodHttp, *, on_change: Callable[[frozenset[str] | None], None]) -> None:
         self._http = http
         self._on_change = on_change
-        self._store = Store(PODS, trim.gateway_pod, lambda _: (), self._seen)
-        self._reflector = Reflector(client, self._store, selector=selector, namespace=namespace)
+        self.store = Store(PODS, trim.gateway_pod, lambda _: (), self._seen)
+        """The gateway pods; whoever makes the fleet keeps it true."""
         self._ready: dict[_Life, _Gateway] = {}
         self._reports: dict[_Life, GatewayReport] = {}
         self._expected: dict[tuple[int, str], float] = {}
@@ -73,10 +68,6 @@ class GatewayFleet:
         self._pending: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
         self._begun = float("-inf")
-
-    async def watch(self) -> None:
-        """Lists and watches the pods; never returns."""
-        await self._reflector.run()
 
     async def follow(self) -> None:
         """Asks whoever becomes ready at once, and all of them every few seconds or, while news is expected, more often;
@@ -93,9 +84,13 @@ class GatewayFleet:
         self._hurry.set()
 
     async def wait_until_known(self) -> None:
-        """Returns when the pods have been listed and asked once."""
-        await self._store.complete.wait()
-        await self.refresh()
+        """Returns when the pods have been listed and each ready one has answered, or has been given time to."""
+        await self.store.complete.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self.refresh()
+                while len(self._reports) < len(self._ready):
+                    await self.refresh()
 
     def anyone_ready(self) -> bool:
         """Whether there is a gateway pod at all that could hold requests."""
@@ -188,6 +183,15 @@ class GatewayFleet:
         if after is not None:
             self._ready[after.life] = after
             self._hurry.set()
+
+
+def concerned(deployments: Iterable[Json], uid_hashes: frozenset[str] | None) -> list[Key]:
+    """The deployments with these hashes of their UIDs, or all of them; those first that were used last."""
+    found = [
+        each for each in deployments if uid_hashes is None or names.uid_hash(each["metadata"]["uid"]) in uid_hashes
+    ]
+    found.sort(key=lambda each: (each.get("status") or {}).get("lastRequestTime") or "", reverse=True)
+    return [Key(names.DEPLOYMENT_KIND, each["metadata"]["namespace"], each["metadata"]["name"]) for each in found]
 
 
 def _gateway(value: Json) -> _Gateway | None:

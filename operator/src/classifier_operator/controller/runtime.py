@@ -18,7 +18,7 @@ from classifier_operator.controller.budget import ProgressBudget
 from classifier_operator.controller.clock import Clock, SystemClock
 from classifier_operator.controller.cycle import Cycle
 from classifier_operator.controller.demand import SteadyDemand
-from classifier_operator.controller.gateways import GatewayFleet
+from classifier_operator.controller.gateways import GatewayFleet, concerned
 from classifier_operator.controller.inputs import Inputs
 from classifier_operator.controller.janitor import LeaseJanitor
 from classifier_operator.controller.keys import Key
@@ -86,13 +86,7 @@ class Runtime:
         self._stats: StatsPoller[Key] = StatsPoller(
             self._http, monotonic=self._clock.monotonic, on_change=self.queue.add
         )
-        self._fleet = GatewayFleet(
-            client,
-            self._http,
-            namespace=settings.namespace,
-            selector=settings.gateway_selector,
-            on_change=self._gateways_changed,
-        )
+        self._fleet = GatewayFleet(self._http, on_change=self._gateways_changed)
         self._metrics = SleepMetrics(self._clock.monotonic)
         writer = Writer(client, self.leader, self.state.find)
         leases = WakeLeases(writer, self.state, self._ports, namespace=settings.namespace)
@@ -180,9 +174,12 @@ class Runtime:
         for child in CHILDREN:
             reflector = Reflector(self._client, self.state[child], selector=names.MANAGED_BY_SELECTOR)
             self._spawn(reflector.run(), f"watch of {child.plural}")
-        leases = Reflector(self._client, self.state[LEASES], selector=WAKE_SELECTOR, namespace=self._settings.namespace)
+        here = self._settings.namespace
+        leases = Reflector(self._client, self.state[LEASES], selector=WAKE_SELECTOR, namespace=here)
         self._spawn(leases.run(), "watch of wake Leases")
-        self._spawn(self._fleet.watch(), "watch of gateway pods")
+        selector = self._settings.gateway_selector
+        gateways = Reflector(self._client, self._fleet.store, selector=selector, namespace=here)
+        self._spawn(gateways.run(), "watch of gateway pods")
         self._spawn(self._fleet.follow(), "reports of gateway pods")
         self._spawn(self._tick(), "time of metrics")
         self._spawn(self._budget.run(), "budget of progress")
@@ -194,15 +191,8 @@ class Runtime:
             self.queue.add(key)
 
     def _gateways_changed(self, uid_hashes: frozenset[str] | None) -> None:
-        """Looks at the deployments that a gateway pod came, went or listens for; those first that were used last."""
-        found = [
-            each
-            for each in self.state[DEPLOYMENTS].values()
-            if uid_hashes is None or names.uid_hash(each["metadata"]["uid"]) in uid_hashes
-        ]
-        found.sort(key=lambda each: (each.get("status") or {}).get("lastRequestTime") or "", reverse=True)
-        for each in found:
-            self.queue.add(Key(names.DEPLOYMENT_KIND, each["metadata"]["namespace"], each["metadata"]["name"]))
+        for key in concerned(self.state[DEPLOYMENTS].values(), uid_hashes):
+            self.queue.add(key)
 
     async def _tick(self) -> None:
         while True:
