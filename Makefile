@@ -94,7 +94,7 @@ requirements: $(VENV)/ready  ## Pin all requirements anew (versions and hashes, 
 	$(COMPILE) $$common base-image/requirements.in -c $$full -o base-image/requirements-cuda.txt; \
 	for image in trainer-image server-image; do \
 	  $(COMPILE) $$gpu $$image/requirements.in base-image/requirements.in -c $$full -o $$image/requirements.txt; done; \
-	$(COMPILE) operator/requirements.in -c $$full -o operator/requirements.txt; \
+	$(COMPILE) operator/requirements.in -c $$full -c server-image/requirements.txt -o operator/requirements.txt; \
 	$(COMPILE) $$gpu requirements-dev.in $(IMAGES_IN) -c $$full -c trainer-image/requirements.txt -c server-image/requirements.txt \
 	  -c operator/requirements.txt -o requirements-dev.txt; rm $$full
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from classifier_artifacts.errors import UserError
 from classifier_server.config import ENVIRONMENT_VARIABLE, for_model, load
+from classifier_server.logs import FORMAT_VARIABLE, LEVEL_VARIABLE, log_to_stderr
 
 if TYPE_CHECKING:
     from classifier_server.server import Loader
@@ -31,15 +31,13 @@ def main(arguments: Sequence[str] | None = None, load_model: Loader | None = Non
     # The first process of a container has no default signal handlers, and importing takes a moment.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     parsed = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    for name in ("httpx", "huggingface_hub", "uvicorn.error"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     # One process tokenizes in its own threads; the tokenizer's would take the CPUs from the model.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     # Threads of torch wait asleep. By default they spin, and as soon as another process has a CPU for a moment, a batch
     # takes ten times as long (measured: 1.9 s instead of 0.17 s). Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
+        log_to_stderr(parsed.log_level, parsed.log_format)
         config = for_model(parsed.model, parsed.base_model) if parsed.model else load(parsed.config)
     except UserError as error:
         return _die(str(error), 42)
@@ -72,6 +70,16 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=5.0,
         help="after SIGTERM, answer new requests for so long before the listener closes (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--log-level",
+        default=os.environ.get(LEVEL_VARIABLE) or "INFO",
+        help=f"DEBUG, INFO (requests), WARNING or ERROR (default: INFO, or what {LEVEL_VARIABLE} says)",
+    )
+    parser.add_argument(
+        "--log-format",
+        default=os.environ.get(FORMAT_VARIABLE) or "Auto",
+        help=f"JSON, Text or Auto: text on a terminal, else JSON (default: Auto, or what {FORMAT_VARIABLE} says)",
     )
     return parser
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -11,6 +11,7 @@ from classifier_server.asking import Asking
 from classifier_server.dialects.dialect import Facts, Rendered
 from classifier_server.dialects.writing import dump
 from classifier_server.edge import Call, Edge, respond
+from classifier_server.handled import Recorder, log
 from classifier_server.keys import Keys
 from classifier_server.metrics import CONTENT_TYPE, Metrics
 from classifier_server.routes import Ask, Look, Row, Table, choose, dialect_rows
@@ -20,11 +21,13 @@ from classifier_server.state import ServerState
 _PREFIXES = ("tei", "vllm", "infinity")
 
 
-def build_app(state: ServerState, metrics: Metrics, keys: Keys | None = None) -> ASGIApp:
-    """The ASGI application of port 8080; without `keys` everybody may ask."""
+def build_app(
+    state: ServerState, metrics: Metrics, keys: Keys | None = None, recorders: Sequence[Recorder] = (log,)
+) -> ASGIApp:
+    """The ASGI application of port 8080; without `keys` everybody may ask. `recorders` are told of each question."""
     rows = [*dialect_rows(state.config.server), *_pages(state, metrics)]
     rows += documentation.rows(rows, state.config.model_id)
-    return Edge(_App(state, Table(rows), keys or Keys()), state, metrics)
+    return Edge(_App(state, Table(rows), keys or Keys()), state, metrics, recorders)
 
 
 def _pages(state: ServerState, metrics: Metrics) -> list[Row]:

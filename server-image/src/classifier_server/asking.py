@@ -39,6 +39,7 @@ class Asking:
         dialect = row.dialect if row.choose is None else row.choose(body)
         call.shape = dialect
         query = dialect.parse(Incoming(body, headers, path))
+        call.texts = len(query.texts)
         config = self._state.config
         asked = query.model
         if asked is not None and asked not in config.accepted_names and not dialect.accepts_model(asked):
@@ -46,7 +47,8 @@ class Asking:
         classifier = self._state.classifier
         if classifier is None:
             raise RequestError(503, f"The model is not ready yet: {self._state.loading}.", headers={"retry-after": "1"})
-        answer = await unless_client_leaves(receive, _classify(self._state, classifier, query))
+        call.asked = time.perf_counter()
+        call.answer = answer = await unless_client_leaves(receive, _classify(self._state, classifier, query))
         reply = Reply(call.request_id, config.name, config.checkpoint, int(time.time()), self._unflagged)
         rendered = dialect.render(query.request, answer, reply)
         headers_of_all = {

@@ -7,14 +7,18 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from classifier_server import handled
+from classifier_server.classifier import Classified
 from classifier_server.dialects import native
 from classifier_server.dialects.dialect import Dialect, Rendered
 from classifier_server.errors import ClientGoneError, RequestError
+from classifier_server.handled import Handled, Recorder
 from classifier_server.limits import MAX_HEADER_BYTES
 from classifier_server.metrics import Metrics
 from classifier_server.state import ServerState
@@ -34,6 +38,10 @@ class Call:
     """Whose shape an error has."""
     counted: bool = False
     """Whether it is a question, which the metrics count by dialect."""
+    texts: int = 0
+    asked: float = 0.0
+    """When the classifier was asked, by the clock of time.perf_counter."""
+    answer: Classified | None = None
 
 
 async def respond(send: Send, answer: Rendered) -> None:
@@ -47,15 +55,19 @@ async def respond(send: Send, answer: Rendered) -> None:
 class Edge:
     """Wraps the application."""
 
-    def __init__(self, app: ASGIApp, state: ServerState, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, state: ServerState, metrics: Metrics, recorders: Sequence[Recorder] = (handled.log,)
+    ) -> None:
+        """`recorders` are told of every question when it has ended."""
         self._app = app
         self._state = state
         self._metrics = metrics
+        self._recorders = recorders
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        begun = time.perf_counter()
+        begun, started = time.perf_counter(), time.time_ns()
         call = Call(_request_id(scope))
         scope.setdefault("state", {})["call"] = call
         code = 0
@@ -90,7 +102,26 @@ class Edge:
             code = _GONE
         finally:
             if call.counted:
-                self._metrics.requests.labels(call.shape.name, str(code or 500)).observe(time.perf_counter() - begun)
+                seconds = time.perf_counter() - begun
+                self._metrics.requests.labels(call.shape.name, str(code or 500)).observe(seconds)
+                ended = _handled(call, code or 500, started, seconds, call.asked - begun, scope)
+                for record in self._recorders:
+                    record(ended)
+
+
+def _handled(call: Call, code: int, started: int, seconds: float, asked: float, scope: Scope) -> Handled:
+    trace = {
+        name.decode("ascii"): value.decode("latin-1")
+        for name, value in scope["headers"]
+        if name in (b"traceparent", b"tracestate")
+    }
+    answer = call.answer
+    if answer is None:
+        return Handled(call.request_id, call.shape.name, code, started, seconds, call.texts, trace=trace)
+    return Handled(
+        call.request_id, call.shape.name, code, started, seconds, call.texts, asked, answer.tokens, answer.truncated,
+        answer.timings, trace,
+    )  # fmt: skip
 
 
 def _request_id(scope: Scope) -> str:

@@ -21,12 +21,15 @@ from classifier_artifacts.errors import TransientError, UserError
 from classifier_server.app import build_app
 from classifier_server.classifier import Classifier
 from classifier_server.config import ServeConfig
+from classifier_server.handled import log
 from classifier_server.keys import Keys
 from classifier_server.metrics import Metrics
 from classifier_server.probes import start_probes
 from classifier_server.protocol import BoundedProtocol
 from classifier_server.sockets import listen, refuse_new
 from classifier_server.state import ServerState
+from classifier_server.tracing import Tracing
+from classifier_server.tracing import wanted as tracing_wanted
 
 logger = logging.getLogger(__name__)
 
@@ -83,12 +86,16 @@ def serve(config: ServeConfig, options: Options, load: Loader) -> None:
     metrics.ready.set_function(lambda: float(state.phase == "Ready"))
     metrics.queue.set_function(lambda: float(state.stats()["queue"]))
     start_probes(internal, state, metrics, state.drain)
+    tracing = Tracing(config.model_id) if tracing_wanted() else None
+    recorders = [log] if tracing is None else [log, tracing.record]
     logger.info(
         "listening on port %d (API) and port %d (probes, metrics)", api.getsockname()[1], internal.getsockname()[1]
     )
-    life = _Life(state, build_app(state, metrics, keys), metrics, options, load)
+    life = _Life(state, build_app(state, metrics, keys, recorders), metrics, options, load)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(life.run(api))
+    if tracing is not None:
+        tracing.close()
     if life.failure is not None:
         raise life.failure
 
