@@ -60,8 +60,27 @@ ROWS: list[tuple[str, dict[str, Any], bool]] = [
     ("woken by a person", {"app": ZERO, "annotations": {names.WAKE_ANNOTATION: format_time(ago(20))}}, True),
     ("woken by a person long ago", {"app": ZERO, "annotations": {names.WAKE_ANNOTATION: format_time(ago(900))}}, False),
     (
-        "woken by a person whose clock is ahead",
+        "woken by a person whose clock is a little ahead",
+        {"app": ZERO, "annotations": {names.WAKE_ANNOTATION: format_time(NOW + timedelta(seconds=40))}},
+        True,
+    ),
+    (
+        "a wish for later is none",
         {"app": ZERO, "annotations": {names.WAKE_ANNOTATION: format_time(NOW + timedelta(hours=3))}},
+        False,
+    ),
+    (
+        "sent to sleep before the window began",
+        {
+            "app": ZERO,
+            "annotations": {names.SLEEP_ANNOTATION: format_time(ago(30))},
+            "schedule": window(5),
+        },
+        True,
+    ),
+    (
+        "sent to sleep before its pods became ready",
+        {"stats": (stats(ready=20),), "annotations": {names.SLEEP_ANNOTATION: format_time(ago(30))}},
         True,
     ),
     ("an annotation that is no time", {"app": ZERO, "annotations": {names.WAKE_ANNOTATION: "now"}}, False),

@@ -12,6 +12,7 @@ from classifier_operator.wire.wake import RENEW_SECONDS
 
 ASKED_SECONDS: Final = 5 * RENEW_SECONDS
 """A gateway that holds a request says so again and again; after so long a silence it holds none."""
+_AHEAD_SECONDS: Final = 60.0
 _FAILED_SLACK_SECONDS: Final = 2.0
 """A gateway may ask once more before it hears that the wake failed; times in a status are whole seconds."""
 
@@ -67,7 +68,7 @@ def idleness(observed: DeploymentObserved, schedule: ScheduleNow | None, failed_
     requests = [seconds for each in known if (seconds := each.since_completion) is not None]
     requests += [] if asked is None else [asked]
     since += requests + [each.since_ready for each in known]
-    if slept is not None and all(each > slept for each in [*requests, *([] if woken is None else [woken])]):
+    if slept is not None and all(each > slept for each in since):
         return Idleness(False, "it was asked to sleep", last_request=last_request)
     if failed_at is not None:  # what was before led to pods that did not become ready
         since = [each for each in since if each < (observed.now - failed_at).total_seconds()]
@@ -94,7 +95,7 @@ def _last_request(observed: DeploymentObserved, known: list[PodStats]) -> dateti
 
 
 def _seconds_since_requested(observed: DeploymentObserved, annotation: str) -> float | None:
-    """Seconds since a person asked for it by an annotation; whoever's clock is ahead asks now."""
+    """Seconds since a person asked for it by an annotation; a clock may be a little ahead, but no wish is for later."""
     text = (observed.deployment.metadata.annotations or {}).get(annotation)
     if text is None:
         return None
@@ -104,7 +105,8 @@ def _seconds_since_requested(observed: DeploymentObserved, annotation: str) -> f
         return None
     if when.tzinfo is None:
         return None
-    return max(0.0, (observed.now - when).total_seconds())
+    since = (observed.now - when).total_seconds()
+    return max(0.0, since) if since >= -_AHEAD_SECONDS else None
 
 
 def _words(span: timedelta) -> str:
