@@ -64,9 +64,13 @@ _BODY = Body(
 
 
 def check_headers(headers: Mapping[bytes, bytes]) -> None:
-    """Binary tensors have no media type of their own; the header with the JSON's length, which a page of another site
-    cannot send unasked either, stands for it. Raises RequestError 415."""
-    (require_plain if _HEADER.encode() in headers else require_json)(headers)
+    """Triton's clients send no media type. What it is for, that no page of another site makes a browser ask unasked, is
+    also sure where the header with the JSON's length is there, or where no browser wrote an Origin.
+
+    Raises RequestError 415.
+    """
+    by_no_page = _HEADER.encode() in headers or not headers.keys() & {b"content-type", b"origin"}
+    (require_plain if by_no_page else require_json)(headers)
 
 
 def parse(incoming: Incoming) -> Query[InferRequest]:

@@ -189,15 +189,22 @@ async def test_refusals(talk: Any, request_body: dict[str, Any], message: str) -
     assert (answer.status_code, answer.json()) == (400, {"error": message})
 
 
-async def test_media_types(talk: Any) -> None:
-    """The header with the length stands for a media type; neither can be sent by a page of another site unasked."""
-    client = await talk()
-    content, headers = binary(packed("1"), 1)
-    assert (await client.post(INFER, content=content)).status_code == 415
-    plain = await client.post(INFER, content=content, headers=headers | {"content-type": "text/plain"})
-    assert plain.status_code == 200
-    gzip = await client.post(INFER, content=content, headers=headers | {"content-encoding": "gzip"})
-    assert gzip.status_code == 415
+@pytest.mark.parametrize(
+    ("in_binary", "headers", "status"),
+    [
+        (True, {}, 200), (True, {"content-type": "text/plain"}, 200), (True, {"origin": "null"}, 200),
+        (True, {"content-encoding": "gzip"}, 415),
+        (False, {}, 200), (False, {"origin": "https://elsewhere"}, 415), (False, {"content-type": "text/plain"}, 415),
+        (False, {"content-type": "application/json", "origin": "https://elsewhere"}, 200),
+        (False, {"content-encoding": "gzip"}, 415),
+    ],
+)  # fmt: skip
+async def test_media_types(talk: Any, in_binary: bool, headers: dict[str, str], status: int) -> None:
+    """No page of another site can make a browser ask: it can neither send JSON's media type nor the header with the
+    length unasked, and where it sends no media type there is an Origin."""
+    content, needed = binary(packed("1"), 1) if in_binary else (json.dumps({"inputs": [tensor("1")]}).encode(), {})
+    answer = await (await talk()).post(INFER, content=content, headers=needed | headers)
+    assert answer.status_code == status
 
 
 async def test_health_and_metadata(talk: Any) -> None:
