@@ -37,7 +37,8 @@ function bar(label, share, counts, threshold) {
   );
   if (threshold !== null) {
     const x = `${(100 * threshold).toFixed(2)}%`;
-    track.append(draw("line", { class: "mark", x1: x, x2: x, y1: -3, y2: 13 }));
+    const line = { x1: x, x2: x, y1: -3, y2: 13 };
+    track.append(draw("line", { class: "halo", ...line }), draw("line", { class: "mark", ...line }));
   }
   const told = threshold === null ? "" : `, ${counts ? "reaches" : "is below"} its threshold of ${percent(threshold)}`;
   return el(

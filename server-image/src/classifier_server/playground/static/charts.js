@@ -12,7 +12,7 @@ const short = (rows) => (rows < 10_000 ? String(rows) : `${Math.round(rows / 100
 export function heatMap({ labels, matrix }) {
   const size = labels.length;
   const side = size <= 4 ? 72 : size <= 12 ? 44 : size <= 24 ? 28 : 18;
-  const names = 14 + 7.4 * Math.max(...labels.map((label) => clipped(label).length));
+  const names = Math.max(92, 14 + 7.4 * Math.max(...labels.map((label) => clipped(label).length)));
   const [width, height] = [names + side * size + 2, names + 28 + side * size];
   const figure = draw("svg", {
     class: "heat",
@@ -71,10 +71,10 @@ export function heatMap({ labels, matrix }) {
 
 /** How often the model is right by how sure it is: bins of {confidence, accuracy, count}, after and before calibration. */
 export function reliability(after, before) {
-  const [left, top, side] = [44, 10, 300];
+  const [left, top, side] = [48, 26, 300];
   const figure = draw("svg", {
     class: "reliability",
-    viewBox: `0 0 ${left + side + 12} ${top + side + 44}`,
+    viewBox: `0 0 ${left + side + 26} ${top + side + 46}`,
     role: "img",
     "aria-label": "Reliability diagram: share of right answers by the model's probability",
   });
@@ -87,7 +87,8 @@ export function reliability(after, before) {
     );
   }
   figure.append(
-    draw("text", { class: "axis", x: x(0.5), y: top + side + 40, "text-anchor": "middle" }, "probability"),
+    draw("text", { class: "axis", x: x(0.5), y: top + side + 42, "text-anchor": "middle" }, "probability"),
+    draw("text", { class: "axis", x: 0, y: 12 }, "right answers"),
     draw("line", { class: "diagonal", x1: x(0), y1: y(0), x2: x(1), y2: y(1) }),
   );
   const most = Math.max(...after.map((bin) => bin.count));

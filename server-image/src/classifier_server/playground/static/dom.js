@@ -37,6 +37,14 @@ export function show(visible, ...elements) {
   for (const element of elements) element.hidden = !visible;
 }
 
+/** Hands a file to the person. */
+export function save(blob, name) {
+  const link = el("a", { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  // The browser has taken hold of it by then.
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
 function present(children) {
   return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
 }

@@ -4,11 +4,11 @@ import { call } from "./api.js";
 import { classifyAll } from "./batch.js";
 import { byId, el, fill, show } from "./dom.js";
 import { MOST_COLUMNS } from "./exports.js";
-import { bytes, count, duration, plural } from "./format.js";
+import { bytes, count, duration, milliseconds, plural } from "./format.js";
 import { Results } from "./results.js";
 import { FileError, contentOf, guess, parse, textOf, valueOf } from "./rows.js";
 import { expectedOf, isRight } from "./score.js";
-import { onSession, session } from "./session.js";
+import { loadCard, onSession, session } from "./session.js";
 
 const SAMPLE_ROWS = 3;
 const SAMPLE_CHARACTERS = 300;
@@ -91,14 +91,13 @@ function chosen() {
   byId("file-facts").textContent = `${plural(table.rows.length, "row")} · ${bytes(file.size)}`;
   byId("file-faults").textContent =
     `${plural(faults.length, "row")} cannot be classified` +
-    (faults.length ? `: line ${faults[0].row.line} ${faults[0].fault}.` : "");
+    (faults.length ? `; the first: line ${faults[0].row.line} ${faults[0].fault}.` : "");
   show(faults.length > 0, byId("file-faults"));
   renderSample(items.filter((item) => item.text !== undefined).slice(0, SAMPLE_ROWS));
   const left = items.filter((item) => item.text !== undefined && !item.result && !item.fault).length;
-  const button = byId("file-start");
-  button.disabled = left === 0;
-  button.textContent = left === readable ? `Classify ${plural(readable, "row")}` : `Classify the other ${plural(left, "row")}`;
-  if (left === 0 && readable) button.textContent = `All ${plural(readable, "row")} done`;
+  byId("file-start").textContent =
+    left === readable ? `Classify ${plural(readable, "row")}` : `Classify the other ${plural(left, "row")}`;
+  show(left > 0, byId("file-start").parentElement);
   judge();
   if (sameTexts && items.some((item) => item.result)) renderResults();
 }
@@ -144,6 +143,7 @@ async function start() {
   renderProgress(begun);
   let stopped = null;
   try {
+    if (session.card === null) await loadCard();
     await classifyAll(items, { send, signal, progress, waiting });
   } catch (error) {
     stopped = signal.aborted ? "Cancelled." : `Stopped: ${error.message}`;
@@ -156,7 +156,7 @@ async function start() {
     byId("file-stopped").textContent = `${stopped} What was answered so far stands below.`;
     show(true, byId("file-stopped"));
   }
-  byId("file-pace").textContent = summary(begun);
+  say(summary(begun));
   chosen();
   renderResults();
 }
@@ -166,8 +166,8 @@ function lock(locked) {
 }
 
 async function send(texts, signal) {
-  const labels = session.card?.labels ?? null;
-  const few = labels !== null && labels.length <= MOST_COLUMNS;
+  const { labels } = session.card;
+  const few = labels.length <= MOST_COLUMNS;
   const { body } = await call("v1/classification", {
     body: few ? { input: texts } : { input: texts, top_k: MOST_SHARES },
     signal,
@@ -183,7 +183,13 @@ async function send(texts, signal) {
 }
 
 function waiting(seconds, error) {
-  byId("file-pace").textContent = `${error.message} Trying again in ${Math.ceil(seconds)} s.`;
+  say(`${error.message} Trying again in ${Math.ceil(seconds)} s.`);
+}
+
+/** For eyes and for screen readers, which are not told of every step. */
+function say(text) {
+  byId("file-pace").textContent = text;
+  byId("file-said").textContent = text;
 }
 
 const done = () => items.filter((item) => item.result || item.fault).length;
@@ -206,7 +212,7 @@ function summary(begun) {
   const seconds = (performance.now() - begun.time) / 1000;
   const rows = done() - begun.done;
   const cut = truncated ? ` ${plural(truncated, "text was", "texts were")} longer than the model reads, and cut.` : "";
-  return `${plural(rows, "row")} in ${seconds < 10 ? `${seconds.toFixed(1)} s` : duration(seconds)}.${cut}`;
+  return `${plural(rows, "row")} in ${milliseconds(1000 * seconds)}.${cut}`;
 }
 
 /** Compares with the column of what is expected. */
@@ -217,6 +223,12 @@ function judge() {
     const value = column && card ? valueOf(item.row, column) : undefined;
     item.expected = value === undefined ? null : expectedOf(value, card.task, card.labels);
   }
+  const others = new Set(card ? items.flatMap((item) => item.expected ?? []) : []);
+  for (const label of card?.labels ?? []) others.delete(label);
+  const [one] = others;
+  byId("file-others").textContent =
+    others.size === 1 ? `The model has no label “${one}”.` : `The model has none of ${others.size} expected labels, as “${one}”.`;
+  show(others.size > 0, byId("file-others"));
 }
 
 function renderResults() {

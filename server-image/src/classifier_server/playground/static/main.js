@@ -1,12 +1,12 @@
 // Starts the page, and keeps its head in step with the server.
 
 import { call, readiness } from "./api.js";
-import { byId } from "./dom.js";
+import { byId, save } from "./dom.js";
 import { openFile, setUpFile } from "./file.js";
 import { plural } from "./format.js";
 import { keys, setUpKeys } from "./keys.js";
 import { setUpModel } from "./model.js";
-import { onSession, session, update } from "./session.js";
+import { loadCard, onSession, session, update } from "./session.js";
 import { setUpTabs } from "./tabs.js";
 import { setUpText } from "./text.js";
 
@@ -37,22 +37,15 @@ async function watch() {
     await new Promise((resolve) => setTimeout(resolve, found ? LOADING_MS : AWAY_MS));
   }
   state("good", "Ready");
-  await loadCard();
+  await showCard();
 }
 
-let loadingCard = false;
-
-async function loadCard() {
-  if (loadingCard) return;
-  loadingCard = true;
+async function showCard() {
   try {
-    const { body } = await call("model-card.json");
-    update({ card: body, name: body.name });
+    await loadCard();
     state("good", "Ready");
   } catch (error) {
     state(error.status === 401 ? "busy" : "bad", error.status === 401 ? "API key needed" : error.message);
-  } finally {
-    loadingCard = false;
   }
 }
 
@@ -65,9 +58,10 @@ function setUpHead() {
   const button = byId("key-button");
   const renderKey = () => (button.textContent = keys.current === null ? "API key" : "API key set");
   button.addEventListener("click", () => keys.ask("Requests of this page carry the key in the header X-API-Key."));
+  byId("docs").addEventListener("click", openDocs);
   keys.onChange(() => {
     renderKey();
-    if (keys.current !== null && session.card === null) loadCard();
+    if (keys.current !== null && session.card === null) showCard();
   });
   renderKey();
   onSession(() => {
@@ -79,6 +73,18 @@ function setUpHead() {
     byId("checkpoint").textContent = card.checkpoint ?? "";
     byId("summary").textContent = [card.task, plural(card.labels.length, "label"), `up to ${plural(card.maxLength, "token")}`].join(" · ");
   });
+}
+
+/** A page that is opened by a link brings no key: where one is needed, the document comes as a file. */
+async function openDocs(event) {
+  if (keys.current === null && session.card !== null) return;
+  event.preventDefault();
+  try {
+    const { body } = await call("openapi.json");
+    save(new Blob([JSON.stringify(body, null, 2)], { type: "application/json" }), "openapi.json");
+  } catch (error) {
+    state("bad", error.message);
+  }
 }
 
 /** A file may be dropped anywhere. */

@@ -96,7 +96,7 @@ function labelTable(card) {
       { class: "scroll" },
       el(
         "table",
-        { "aria-labelledby": "labels-title" },
+        { class: "figures", "aria-labelledby": "labels-title" },
         el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Label"), columns.map(([name]) => el("th", { scope: "col", class: "n" }, name)))),
         body,
       ),

@@ -1,7 +1,7 @@
 // What came of a file: figures, what was predicted how often, the rows, and files to keep.
 
 import { MOST_LABELS, heatMap } from "./charts.js";
-import { draw, el, fill, show } from "./dom.js";
+import { draw, el, fill, save, show } from "./dom.js";
 import { toCsv, toJsonl } from "./exports.js";
 import { count, percent, plural, score } from "./format.js";
 import { scores } from "./score.js";
@@ -58,7 +58,7 @@ export class Results {
         "dl",
         {},
         found && tile("Accuracy", percent(found.accuracy), `${count(found.right)} of ${plural(found.rows, "row")} right`),
-        found?.macroF1 != null && tile("Macro F1", score(found.macroF1), "mean over the classes"),
+        found?.macroF1 != null && tile("Macro F1", score(found.macroF1), "mean over the labels"),
         tile("Classified", count(items.filter((item) => item.result).length), `of ${plural(items.length, "row")}`),
         failed > 0 && tile("Failed", count(failed), "rows without an answer"),
       ),
@@ -152,18 +152,20 @@ export class Results {
   }
 
   line({ row, text, expected, result, right, fault }) {
-    const labels = (set) => (set.length ? set.map((label) => [el("bdi", { class: "tag" }, label), " "]) : el("span", { class: "muted" }, "none"));
+    const tag = (label, off) => [el("bdi", { class: off ? "tag off" : "tag" }, label), " "];
+    const labels = (set, others) =>
+      set.length ? set.map((label) => tag(label, others && !others.includes(label))) : el("span", { class: "muted" }, "none");
     const long = text?.length > SHOWN_CHARACTERS;
     return el(
       "tr",
       { class: right === false ? "wrong" : undefined },
       el("td", { class: "n muted" }, count(row.line)),
       el("td", { class: "text", dir: "auto" }, text === undefined ? "–" : long ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text),
-      this.expects && el("td", {}, expected ? labels(expected) : ""),
+      this.expects && el("td", { data: { name: "Expected" } }, expected ? labels(expected) : "–"),
       fault
         ? el("td", { class: "bad", colSpan: 2 }, fault)
         : [
-            el("td", {}, labels(result.labels), right === false && el("span", { class: "unseen" }, " (wrong)")),
+            el("td", { data: { name: "Predicted" } }, labels(result.labels, right === false ? expected : null), right === false && el("span", { class: "unseen" }, " (wrong)")),
             el("td", { class: "n" }, percent(result.probability)),
           ],
     );
@@ -180,11 +182,4 @@ export class Results {
     });
     return button;
   }
-}
-
-function save(blob, name) {
-  const link = el("a", { href: URL.createObjectURL(blob), download: name });
-  link.click();
-  // The browser has taken hold of it by then.
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }

@@ -1,5 +1,7 @@
 // What the page knows of the model, and who wants to know when that changes.
 
+import { call } from "./api.js";
+
 export const session = {
   /** The deployment's name, once the server told it. */
   name: null,
@@ -16,6 +18,16 @@ export function onSession(listener) {
 export function update(changes) {
   Object.assign(session, changes);
   for (const listener of listeners) listener();
+}
+
+let loading = null;
+
+/** Fetches the card, once however many want it. Throws ApiError. */
+export function loadCard() {
+  loading ??= call("model-card.json")
+    .then(({ body }) => update({ card: body, name: body.name }))
+    .finally(() => (loading = null));
+  return loading;
 }
 
 /** The probability from which a label counts; null where the most probable one does, or nothing is known yet. */
