@@ -14,6 +14,8 @@ from classifier_server.edge import Call, Edge, respond
 from classifier_server.handled import Recorder, log
 from classifier_server.keys import Keys
 from classifier_server.metrics import CONTENT_TYPE, Metrics
+from classifier_server.playground import pages as playground
+from classifier_server.playground.files import unless_known
 from classifier_server.routes import Ask, Look, Row, Table, choose, dialect_rows
 from classifier_server.state import ServerState
 
@@ -25,7 +27,7 @@ def build_app(
     state: ServerState, metrics: Metrics, keys: Keys | None = None, recorders: Sequence[Recorder] = (log,)
 ) -> ASGIApp:
     """The ASGI application of port 8080; without `keys` everybody may ask. `recorders` are told of each question."""
-    rows = [*dialect_rows(state.config.server), *_pages(state, metrics)]
+    rows = [*dialect_rows(state.config.server), *_pages(state, metrics), *playground.rows(state)]
     rows += documentation.rows(rows, state.config.model_id)
     return Edge(_App(state, Table(rows), keys or Keys()), state, metrics, recorders)
 
@@ -77,5 +79,5 @@ class _App:
         if isinstance(row, Ask):
             rendered = await self._asking.answer(row, path, call, scope, receive)
         else:
-            rendered = row.tell(self._state.facts(), path)
+            rendered = unless_known(row.tell(self._state.facts(), path), scope["headers"])
         await respond(send, rendered)

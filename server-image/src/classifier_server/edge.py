@@ -46,7 +46,9 @@ class Call:
 
 async def respond(send: Send, answer: Rendered) -> None:
     """Sends a whole answer."""
-    raw = [(b"content-type", answer.media_type.encode("latin-1")), (b"content-length", b"%d" % len(answer.body))]
+    raw = []
+    if answer.status != 304:  # its length would be that of a body which is not sent
+        raw = [(b"content-type", answer.media_type.encode("latin-1")), (b"content-length", b"%d" % len(answer.body))]
     raw += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": raw})
     await send({"type": "http.response.body", "body": answer.body})

@@ -113,6 +113,8 @@ class About:
     precision: str | None = None
     classifier: ClassifierJson | None = None
     test: Scores | None = None
+    version: str | None = None
+    """What exactly was fetched: a commit of the hub, `sha256:…`; None for a folder."""
 
 
 def read_test(folder: Path) -> Scores | None:

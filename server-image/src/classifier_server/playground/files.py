@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,15 @@ def load(folder: Path = FOLDER) -> dict[str, File]:
 def etag(content: bytes) -> str:
     """A strong validator of a body."""
     return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+
+
+def unless_known(answer: Rendered, headers: Iterable[tuple[bytes, bytes]]) -> Rendered:
+    """304 in place of an answer that the caller already has, as its If-None-Match says."""
+    tag = answer.headers.get("etag")
+    asked = b",".join(value for name, value in headers if name == b"if-none-match").decode("latin-1")
+    if tag is None or not any(known.strip().removeprefix("W/") in (tag, "*") for known in asked.split(",")):
+        return answer
+    return Rendered(b"", 304, headers=answer.headers)
 
 
 def serve(files: Mapping[str, File], name: str) -> Rendered:
