@@ -52,7 +52,7 @@ class Schedule(Model):
     time_zone: Annotated[
         str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$")
     ]
-    """Time zone of the windows as IANA names it, e.g. Europe/Berlin or UTC, at most 64 characters. Required. Mutable."""
+    """Zone of the windows by its IANA name, e.g. Europe/Berlin or UTC, at most 64 characters. Required. Mutable."""
     windows: Annotated[list[Window], Field(min_length=1, max_length=32)]
     """When it is on, 1 to 32 windows; they add up, so that none turns off what another turns on. Required. Mutable."""
     outside: Literal["Sleep", "WakeOnRequest"] = "Sleep"
