@@ -119,18 +119,23 @@ async def steady(
     url: str,
     make: Callable[[], Ask],
     promise: Callable[[], Promise],
-    tally: Tally,
+    tally: Callable[[], Tally],
     *,
     workers: int,
     pause: float,
     stopped: Callable[[], bool],
 ) -> None:
-    """So many workers send one request after the other, with a pause between, until `stopped` says so."""
+    """So many workers send one request after the other, with a pause between, until `stopped` says so.
+
+    Args:
+        tally: says, when a request has ended, where it is counted.
+    """
 
     async def worker(number: int) -> None:
         await asyncio.sleep(pause * number / workers)
         while not stopped():
-            tally.add(await caller.ask(url, make(), promise()))
+            answered = await caller.ask(url, make(), promise())
+            tally().add(answered)
             await asyncio.sleep(pause)
 
     async with asyncio.TaskGroup() as group:
@@ -154,7 +159,9 @@ def load(
 
     async def run() -> None:
         async with Caller(pooled=pooled) as caller:
-            await steady(caller, url, make, lambda: kept, tally, workers=workers, pause=pause, stopped=stop.is_set)
+            await steady(
+                caller, url, make, lambda: kept, lambda: tally, workers=workers, pause=pause, stopped=stop.is_set
+            )
 
     def work() -> None:
         try:

@@ -12,8 +12,8 @@ import contextlib
 import os
 import signal
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
@@ -137,17 +137,17 @@ def is_rolled_out(deployment: Json) -> bool:
     return status.get("observedGeneration", 0) >= deployment["metadata"]["generation"] and counts == [wanted] * 3
 
 
-async def metric(pod: Json, name: str, **labels: str) -> float:
+async def metric(pod: Json, name: str, labels: Mapping[str, str] | None = None) -> float:
     """The sum of the series of a metric that a pod of operator or gateway tells, by these labels; 0 where none is."""
     url = f"http://{pod['status']['podIP']}:{_METRICS_PORT}/metrics"
     async with (
         aiohttp.ClientSession(trust_env=False, timeout=aiohttp.ClientTimeout(total=5)) as session,
         session.get(url) as response,
     ):
-        return series_sum(await response.text(), name, labels)
+        return series_sum(await response.text(), name, labels or {})
 
 
-def series_sum(text: str, name: str, labels: dict[str, Any]) -> float:
+def series_sum(text: str, name: str, labels: Mapping[str, str]) -> float:
     """The same of a text in Prometheus' format."""
     total = 0.0
     for line in text.splitlines():

@@ -277,7 +277,7 @@ async def test_a_steady_load_ends_when_it_shall() -> None:
             server.url,
             question,
             lambda: QUICK,
-            tally,
+            lambda: tally,
             workers=3,
             pause=0.001,
             stopped=lambda: tally.requests >= 20,
@@ -308,7 +308,8 @@ async def test_a_check_that_fails_is_not_swallowed() -> None:
 
         def blocking() -> None:
             with load(server.url, lambda: Ask(b"q", broken), QUICK, workers=1):
-                pass
+                while not server.requests:
+                    time.sleep(0.001)
 
         with pytest.raises(BaseExceptionGroup):
             await asyncio.to_thread(blocking)
