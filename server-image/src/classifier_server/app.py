@@ -13,6 +13,7 @@ from classifier_server.dialects.writing import dump
 from classifier_server.edge import Call, Edge, respond
 from classifier_server.handled import Recorder, log
 from classifier_server.keys import Keys
+from classifier_server.limits import check_size_of_headers
 from classifier_server.metrics import CONTENT_TYPE, Metrics
 from classifier_server.playground import pages as playground
 from classifier_server.playground.files import unless_known
@@ -68,6 +69,7 @@ class _App:
         fitting = self._table.fitting(scope["path"])
         if fitting:
             call.shape = fitting[0][0].shape
+        check_size_of_headers(scope["headers"])
         try:
             row, path = choose(fitting, scope["method"])
         except Exception:

@@ -19,7 +19,6 @@ from classifier_server.dialects import native
 from classifier_server.dialects.dialect import Dialect, Rendered
 from classifier_server.errors import ClientGoneError, RequestError
 from classifier_server.handled import Handled, Recorder
-from classifier_server.limits import MAX_HEADER_BYTES
 from classifier_server.metrics import Metrics
 from classifier_server.state import ServerState
 
@@ -87,8 +86,6 @@ class Edge:
 
         try:
             try:
-                if sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > MAX_HEADER_BYTES:
-                    raise RequestError(431, f"The headers are larger than {MAX_HEADER_BYTES // 1024} KiB.")
                 await self._app(scope, receive, send_with_headers)
             except (RequestError, ClientGoneError):
                 raise

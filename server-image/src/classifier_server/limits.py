@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from starlette.types import Receive, Scope
 
@@ -16,6 +16,12 @@ RECEIVE_SECONDS = 30.0
 # So much of a body that is too large is read and thrown away, because a client that is still sending when the
 # connection closes sees a broken pipe instead of the answer.
 _DISCARDED_BYTES = 16 * MAX_BODY_BYTES
+
+
+def check_size_of_headers(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Raises RequestError 431."""
+    if sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEADER_BYTES:
+        raise RequestError(431, f"The headers are larger than {MAX_HEADER_BYTES // 1024} KiB.")
 
 
 def require_plain(headers: Mapping[bytes, bytes]) -> None:
