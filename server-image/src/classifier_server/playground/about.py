@@ -87,7 +87,7 @@ class Baseline(_Part):
 
     name: str
     accuracy: Share | None = None
-    macro_f1: Annotated[Share | None, Field(alias="macroF1")] = None
+    macro_f1: Share | None = None
 
 
 class Scores(_Part):
@@ -95,7 +95,7 @@ class Scores(_Part):
 
     rows: Rows
     accuracy: Share
-    macro_f1: Annotated[Share | None, Field(alias="macroF1")] = None
+    macro_f1: Share | None = None
     log_loss: float | None = None
     expected_calibration_error: float | None = None
     labels: dict[str, LabelScores] = Field(default_factory=dict)
