@@ -17,7 +17,9 @@ from classifier_operator.kube.resources import (
     BATCH_JOBS,
     CLAIMS,
     DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
     ENDPOINT_SLICES,
+    LEASES,
     PODS,
     SERVICES,
     TRAINING_JOBS,
@@ -25,7 +27,10 @@ from classifier_operator.kube.resources import (
 )
 
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-_ALL = (TRAINING_JOBS, DEPLOYMENTS, BATCH_JOBS, APP_DEPLOYMENTS, SERVICES, ENDPOINT_SLICES, PODS, CLAIMS)
+_ALL = (
+    *(TRAINING_JOBS, DEPLOYMENTS, BATCH_JOBS, APP_DEPLOYMENTS, SERVICES, ENDPOINT_SLICES, PODS, CLAIMS),
+    *(DISRUPTION_BUDGETS, LEASES),
+)
 
 
 async def ensure_kinds(client: KubeClient) -> None:

@@ -73,6 +73,9 @@ class Settings(FromEnvironment):
     """CLASSIFIER_PROGRESS_WRITES: writes of progress per second, over all jobs."""
     gateway_selector: str = "app.kubernetes.io/name=classifier-operator,app.kubernetes.io/component=gateway"
     """CLASSIFIER_GATEWAY_SELECTOR: labels of the gateway's pods, which run in the operator's namespace."""
+    gateway_report_url: str = "http://{ip}:9090/report"
+    """CLASSIFIER_GATEWAY_REPORT_URL: where a gateway pod is asked for whom it listens; contains {ip}. To be changed
+    only where the operator runs outside the cluster."""
     port_rest_seconds: float = 600.0
     """CLASSIFIER_PORT_REST_SECONDS: how long the gateway's port of a deployment that is gone is not given away."""
     service_probe_url: str = "http://{cluster_ip}:{port}/ready"

@@ -19,7 +19,7 @@ async def test_a_deployment_is_deployed_when_its_service_answers(scene: Scene) -
     status = await scene.phase(DEPLOYMENTS, "news", "Deploying")
     await _roll_out(scene, "news")
     status = await scene.says(DEPLOYMENTS, "news", "waiting for the Service to answer")
-    assert true_conditions(status) == {"Reconciling": "WaitingForService"}
+    assert true_conditions(status) == {"Reconciling": "WaitingForService", "Awake": "AlwaysOn"}
     scene.pod.ready = True
     status = await scene.phase(DEPLOYMENTS, "news", "Deployed")
     assert (status["ready"], status["url"]) == ("1/1", f"http://news.{scene.cluster.namespace}.svc")

@@ -11,29 +11,28 @@ from typing import Any
 import pytest
 
 from classifier_operator.api.names import uid_hash
-from classifier_operator.controller import gateways
 from classifier_operator.controller.gateways import ROUND_PAUSE_SECONDS, GatewayFleet, concerned
 from classifier_operator.plan.types import GatewayView
 from classifier_operator.pods.http import PodHttp
+from classifier_operator.settings import Settings
+from classifier_operator.wire.gateway import REPORT_PATH, REPORT_PORT
 from support.fake_trainer_pod import FakeTrainerPod, fake_trainer_pod
 
 
 @pytest.fixture
-def pods(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FakeTrainerPod]]:
+def pods() -> Iterator[list[FakeTrainerPod]]:
     """Two pods at two addresses and one port, which is free at both."""
     with ExitStack() as stack:
         first = stack.enter_context(fake_trainer_pod(0))
-        second = stack.enter_context(fake_trainer_pod(first.port))
-        monkeypatch.setattr(gateways, "REPORT_PORT", first.port)
-        yield [first, second]
+        yield [first, stack.enter_context(fake_trainer_pod(first.port))]
 
 
 class Fleet:
     """A fleet, the versions of its pods, and what it told."""
 
-    def __init__(self, http: PodHttp) -> None:
+    def __init__(self, http: PodHttp, port: int) -> None:
         self.told: asyncio.Queue[frozenset[str] | None] = asyncio.Queue()
-        self.fleet = GatewayFleet(http, on_change=self.told.put_nowait)
+        self.fleet = GatewayFleet(http, url=f"http://{{ip}}:{port}{REPORT_PATH}", on_change=self.told.put_nowait)
         self.version = 0
 
     def put(self, name: str, address: str | None, *, ready: bool = True, restarts: int = 0, **metadata: str) -> None:
@@ -70,9 +69,9 @@ class Fleet:
 
 
 @pytest.fixture
-async def fleet() -> AsyncIterator[Fleet]:
+async def fleet(pods: list[FakeTrainerPod]) -> AsyncIterator[Fleet]:
     http = PodHttp()
-    made = Fleet(http)
+    made = Fleet(http, pods[0].port)
     yield made
     await made.fleet.close()
     await http.close()
@@ -89,6 +88,10 @@ async def following(fleet: Fleet) -> AsyncIterator[Fleet]:
 def listen(pod: FakeTrainerPod, ports: dict[int, str], **more: Any) -> None:
     said = {str(port): uid_hash(uid) for port, uid in ports.items()}
     pod.status, pod.body = 200, json.dumps({"version": "v1alpha1", "ports": said, **more}).encode()
+
+
+def test_gateway_pods_are_asked_where_they_answer() -> None:
+    assert Settings().gateway_report_url == f"http://{{ip}}:{REPORT_PORT}{REPORT_PATH}"
 
 
 async def test_who_is_ready_and_listens_is_seen(pods: list[FakeTrainerPod], fleet: Fleet) -> None:

@@ -18,7 +18,7 @@ from classifier_operator.metrics import POLLS
 from classifier_operator.plan.types import GatewayView
 from classifier_operator.pods.http import PodHttp, host
 from classifier_operator.wire.errors import WireError
-from classifier_operator.wire.gateway import REPORT_PATH, REPORT_PORT, GatewayReport
+from classifier_operator.wire.gateway import GatewayReport
 
 logger = logging.getLogger(__name__)
 
@@ -51,12 +51,14 @@ class GatewayFleet:
     """Asks the gateway pods for their reports: now and then, and when somebody wants to know.
 
     Args:
+        url: where a gateway pod is asked; contains {ip}.
         on_change: called with the `uid_hash` of each deployment for which a gateway pod listens now, or listens no
             more; with None where that may be true of all of them, since a gateway pod came or went.
     """
 
-    def __init__(self, http: PodHttp, *, on_change: Callable[[frozenset[str] | None], None]) -> None:
+    def __init__(self, http: PodHttp, *, url: str, on_change: Callable[[frozenset[str] | None], None]) -> None:
         self._http = http
+        self._url = url
         self._on_change = on_change
         self.store = Store(PODS, trim.gateway_pod, lambda _: (), self._seen)
         """The gateway pods; whoever makes the fleet keeps it true."""
@@ -151,7 +153,7 @@ class GatewayFleet:
             each.result()
 
     async def _ask(self, gateway: _Gateway) -> None:
-        answer = await self._http.get(f"http://{host(gateway.ip)}:{REPORT_PORT}{REPORT_PATH}")
+        answer = await self._http.get(self._url.format(ip=host(gateway.ip)))
         if answer is None or answer.status != 200:
             POLLS.labels("report", "silent").inc()
             return

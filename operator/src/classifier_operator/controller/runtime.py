@@ -86,7 +86,7 @@ class Runtime:
         self._stats: StatsPoller[Key] = StatsPoller(
             self._http, monotonic=self._clock.monotonic, on_change=self.queue.add
         )
-        self._fleet = GatewayFleet(self._http, on_change=self._gateways_changed)
+        self._fleet = GatewayFleet(self._http, url=settings.gateway_report_url, on_change=self._gateways_changed)
         self._metrics = SleepMetrics(self._clock.monotonic)
         writer = Writer(client, self.leader, self.state.find)
         leases = WakeLeases(writer, self.state, self._ports, namespace=settings.namespace)
