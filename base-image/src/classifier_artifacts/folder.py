@@ -53,10 +53,11 @@ class ModelFolder:
         """The tokenizer, with the template in it; see `load_tokenizer`."""
         return load_tokenizer(self.path, self.name)
 
-    def load_model(self, dtype: torch.dtype | None = None) -> PreTrainedModel:
+    def load_model(self, dtype: torch.dtype | None = None, *, pickled: bool = True) -> PreTrainedModel:
         """The model in evaluation mode on the CPU, its backbone in `dtype` (fp32) and its head in fp32.
 
-        An adapter is merged in fp32. Weights that are stored in `dtype` never stand in memory as fp32.
+        An adapter is merged in fp32. Weights that are stored in `dtype` never stand in memory as fp32. Without
+        `pickled` only safetensors are read.
 
         Raises:
             UserError: the weights are not there, are incomplete, or do not fit.
@@ -67,7 +68,9 @@ class ModelFolder:
 
         wanted, source = dtype or torch.float32, self.base or self.path
         narrow = wanted != torch.float32 and str(wanted) == f"torch.{_stored_dtype(source)}"
-        model, missing = _from_pretrained(source, self.config, self.name, wanted if narrow else torch.float32)
+        model, missing = _from_pretrained(
+            source, self.config, self.name, wanted if narrow else torch.float32, pickled=pickled
+        )
         if narrow:
             cast_backbone(model, wanted)
         if self.kind == "adapter":
@@ -198,7 +201,7 @@ def ensure_pad_token(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBas
 
 
 def _from_pretrained(
-    path: Path, config: PretrainedConfig, name: str, dtype: torch.dtype
+    path: Path, config: PretrainedConfig, name: str, dtype: torch.dtype, *, pickled: bool
 ) -> tuple[PreTrainedModel, set[str]]:
     """The model in `dtype`, and the names of the parameters for which `path` has no weights."""
     from safetensors import SafetensorError
@@ -208,7 +211,12 @@ def _from_pretrained(
     try:
         with _quiet("transformers.modeling_utils"):
             loaded = AutoModelForSequenceClassification.from_pretrained(
-                path, config=config, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
+                path,
+                config=config,
+                dtype=dtype,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                use_safetensors=None if pickled else True,
             )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise UserError(f"'{name}' cannot be loaded as a classifier: {_first_line(error)}") from error

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from classifier_artifacts.errors import UserError
+from classifier_artifacts.fetch import shown
 
 ENVIRONMENT_VARIABLE = "CLASSIFIER_SERVE_CONFIG"
 _MODEL_NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$"
@@ -44,6 +45,9 @@ class ServerSettings(_Strict):
     precision: Literal["Auto", "BFloat16", "Float32"] = "Auto"
     """Auto: bfloat16 where the device computes it, else float32."""
 
+    allow_pickle: bool = False
+    """Whether weights in pickled files (pytorch_model.bin) are read, which can run code of whoever wrote them."""
+
     classify_dialect: Literal["VLLM", "Infinity"] = "VLLM"
     """Whose requests and answers `POST /classify` speaks; both are under prefixes of their own too."""
 
@@ -73,11 +77,11 @@ class ServeConfig(_Strict):
 
     @property
     def accepted_names(self) -> tuple[str, ...]:
-        """What a caller may write as `model`."""
+        """What a caller may write as `model`; of the URI what may be shown, for answers name them."""
         names = [self.name]
         if self.checkpoint:
             names += [self.checkpoint, self.model_id]
-        return (*names, self.model.uri)
+        return (*names, shown(self.model.uri))
 
 
 def parse(document: object, source: str) -> ServeConfig:

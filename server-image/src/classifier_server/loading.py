@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from classifier_artifacts.fetch import resolve
+from classifier_artifacts.fetch import shown
 from classifier_server.config import ServeConfig
 from classifier_server.cpus import available_cpus
+from classifier_server.model_files import fetch_files, read_ahead
 
 if TYPE_CHECKING:
     from classifier_artifacts.folder import ModelFolder
@@ -38,9 +38,8 @@ def load_classifier(
         UserError: what the user must mend, in one sentence.
         TransientError: the hub could not be reached.
     """
-    report(f"fetching {config.model.uri}")
-    path = resolve(config.model.uri, config.mounts, what="model.uri")
-    base = _base_folder(config, path)
+    files = fetch_files(config, report)
+    read_ahead(files)
     report("importing torch and transformers")
     import torch
     import transformers
@@ -57,7 +56,8 @@ def load_classifier(
     console: Any = transformers.utils.logging
     console.disable_progress_bar()
     console.set_verbosity_error()
-    folder = open_folder(path, base, name=config.model.uri)
+    uri = shown(config.model.uri)
+    folder = open_folder(files.path, files.base, name=uri)
     tokenizer: Any = folder.load_tokenizer()
     side: Literal["Right", "Left"] = "Left" if tokenizer.truncation_side == "left" else "Right"
     encoder = TextEncoder(_fast(tokenizer, config), max_length(config.server.max_length, folder, tokenizer), side)
@@ -65,8 +65,9 @@ def load_classifier(
     torch.set_num_threads(cpus)
     device = choose_device()
     dtype = choose_dtype(config.server.precision, device)
-    report(f"loading {config.model.uri} ({folder.kind}, {dtype} on {device})")
-    backend = TransformersBackend(folder.load_model(), device=device, dtype=dtype, cpus=cpus)
+    report(f"loading {uri} ({folder.kind}, {dtype} on {device})")
+    model = folder.load_model(dtype if device.type == "cuda" else None, pickled=config.server.allow_pickle)
+    backend = TransformersBackend(model, device=device, dtype=dtype, cpus=cpus)
     budget = config.server.max_batch_tokens
     engine = Engine(
         backend,
@@ -93,7 +94,8 @@ def load_classifier(
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else f"{cpus} CPU{'s' * (cpus != 1)}",
         precision=str(dtype).removeprefix("torch."),
         classifier=folder.classifier,
-        test=read_test(path),
+        test=read_test(files.path),
+        version=files.version,
     )
     return Classifier(labels, encoder, engine, metrics, tokenizer_threads=cpus, about=about)
 
@@ -101,15 +103,6 @@ def load_classifier(
 def _logit_names(config: Any) -> tuple[str, ...]:
     names = {int(index): str(name) for index, name in config.id2label.items()}
     return tuple(names[index] for index in sorted(names))
-
-
-def _base_folder(config: ServeConfig, model: Path) -> Path | None:
-    """The base model's folder, fetched only where the checkpoint is an adapter."""
-    from classifier_artifacts.adapter import CONFIG_NAME
-
-    if config.base_model is None or not (model / CONFIG_NAME).is_file():
-        return None
-    return resolve(config.base_model.uri, config.mounts, what="baseModel.uri")
 
 
 def max_length(wanted: int | None, folder: ModelFolder, tokenizer: Any) -> int:
@@ -139,5 +132,5 @@ def _fast(tokenizer: Any, config: ServeConfig) -> Any:
 
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
-        raise UserError(f"'{config.model.uri}' has only a slow tokenizer: save it with a tokenizer.json.")
+        raise UserError(f"'{shown(config.model.uri)}' has only a slow tokenizer: save it with a tokenizer.json.")
     return backend

@@ -18,6 +18,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from classifier_artifacts.errors import TransientError, UserError
+from classifier_artifacts.fetch import shown
 from classifier_server.app import build_app
 from classifier_server.classifier import Classifier
 from classifier_server.config import ServeConfig
@@ -166,7 +167,7 @@ class _Life:
             fail(str(error), 1)
         except Exception as error:  # a bug or a broken machine: whole in the log, one sentence in the status
             logger.exception("loading failed")
-            fail(f"The model {self._state.config.model.uri} could not be loaded: {type(error).__name__}.", 1)
+            fail(f"The model {shown(self._state.config.model.uri)} could not be loaded: {type(error).__name__}.", 1)
         else:
             seconds = time.monotonic() - begun
             self._metrics.load_seconds.set(seconds)

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from classifier_artifacts.fetch import shown
 from classifier_server.dialects.dialect import Facts
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class ServerState:
         body: dict[str, Any] = {"status": phase, "model": self.config.model_id}
         if phase == "Loading":
             body["message"] = self.loading
+        if self.classifier is not None and self.classifier.about.version is not None:
+            body["version"] = self.classifier.about.version
         return (200 if phase == "Ready" else 503), body
 
     def facts(self) -> Facts:
@@ -89,7 +92,7 @@ class ServerState:
         config, classifier = self.config, self.classifier
         return Facts(
             names=config.accepted_names,
-            uri=config.model.uri,
+            uri=shown(config.model.uri),
             checkpoint=config.checkpoint,
             ready=self.phase == "Ready",
             created=self.created,

@@ -31,13 +31,20 @@ def resolve(uri: str, mounts: Mapping[str, str], *, what: str) -> Path:
 
 
 def fetch_model(
-    uri: str, mounts: Mapping[str, str], *, what: str, folder: Path | None = None, progress: Progress | None = None
+    uri: str,
+    mounts: Mapping[str, str],
+    *,
+    what: str,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+    pickled: bool = False,
 ) -> Fetched:
     """The existing path (file or folder) that `uri` stands for, downloaded if need be.
 
     `mounts` maps a URI, exactly as written in the spec, to an absolute path of this pod; `pvc://` and `configmap://`
     are found only there. `what` is the field's name for messages, for example `baseModel.uri`. Downloads go to `folder`
     (the hub's to its own cache); `progress` is told how many bytes are there, and of how many if that is known.
+    `pickled` also downloads weights in pickled files, where a model of the hub or S3 has no others.
 
     Raises:
         UserError: the URI has no such form, is not mounted, does not exist, leaves its claim, or may not be read.
@@ -48,11 +55,11 @@ def fetch_model(
         case "hf":
             from classifier_artifacts.fetch.hub import fetch_model as from_hub
 
-            return from_hub(uri, what)
+            return from_hub(uri, what, progress, pickled=pickled)
         case "s3":
             from classifier_artifacts.fetch.objects import fetch_folder
 
-            return fetch_folder(uri, what, _folder_for(uri, folder), progress)
+            return fetch_folder(uri, what, _folder_for(uri, folder), progress, pickled=pickled)
         case "https":
             from classifier_artifacts.fetch.https import fetch_archive
 

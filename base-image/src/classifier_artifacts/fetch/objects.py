@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "tokenizer*")
 """What a model folder is read from; other formats of the same weights would only cost time."""
+PICKLED_FILES = ("pytorch_model*.bin",)
 RETRIES = 6
 """How often a request that failed is sent again, with growing pauses."""
 _BLOCK = 8 << 20
@@ -75,8 +76,8 @@ def fetch_object(uri: str, what: str, folder: Path, progress: Progress | None) -
     return Fetched(uri, (target,), _version([meta]))
 
 
-def fetch_folder(uri: str, what: str, folder: Path, progress: Progress | None) -> Fetched:
-    """The files of a model under a prefix.
+def fetch_folder(uri: str, what: str, folder: Path, progress: Progress | None, *, pickled: bool = False) -> Fetched:
+    """The files of a model under a prefix. `pickled` takes pickled weights where there are no others.
 
     Raises:
         UserError: there are none, or they may not be read.
@@ -85,13 +86,16 @@ def fetch_folder(uri: str, what: str, folder: Path, progress: Progress | None) -
     bucket, prefix = _split(uri, what)
     with _errors(uri, what):
         store = open_bucket(bucket)
+        patterns = (*MODEL_FILES, *PICKLED_FILES) if pickled else MODEL_FILES
         found = []
         for batch in obstore.list(store, prefix):
-            found += [meta for meta in batch if _is_model_file(meta["path"], prefix)]
+            found += [meta for meta in batch if _is_model_file(meta["path"], prefix, patterns)]
             if len(found) > _MAX_FILES:
                 raise UserError(f"{what}: '{uri}' holds more than {_MAX_FILES} files: name the folder of one model.")
         if not found:
             raise UserError(f"{what}: '{uri}' holds no file of a model (config.json, *.safetensors): check the prefix.")
+        if any(meta["path"].endswith(".safetensors") for meta in found):
+            found = [meta for meta in found if _is_model_file(meta["path"], prefix, MODEL_FILES)]
         found.sort(key=lambda meta: meta["path"])
         version = _version(found)
         target = folder / version.partition(":")[2][:16]
@@ -112,11 +116,11 @@ def _split(uri: str, what: str) -> tuple[str, str]:
     return bucket, key
 
 
-def _is_model_file(path: str, prefix: str) -> bool:
+def _is_model_file(path: str, prefix: str, patterns: Sequence[str]) -> bool:
     inside = _inside(path, prefix)
     if ".." in PurePosixPath(inside).parts or any(part.startswith(".") for part in PurePosixPath(inside).parts):
         return False
-    return any(fnmatch.fnmatch(PurePosixPath(inside).name, pattern) for pattern in MODEL_FILES)
+    return any(fnmatch.fnmatch(PurePosixPath(inside).name, pattern) for pattern in patterns)
 
 
 def _inside(path: str, prefix: str) -> str:

@@ -84,6 +84,9 @@ class ServerSettings(Model):
     """Texts that may wait; above it requests get 429. Default: 512. Mutable."""
     precision: Precision | None = None
     """Number format of the model. Default: Auto, BFloat16 where the GPU has it. Mutable."""
+    allow_pickle: bool | None = None
+    """Whether pickled weights (pytorch_model.bin), which can run code of whoever wrote them, are read where there
+    are no safetensors. Default: false. Mutable."""
     classify_dialect: Literal["VLLM", "Infinity"] | None = None
     """Whose requests and answers POST /classify speaks; /vllm/classify and /infinity/classify are always there.
     Default: VLLM. Mutable."""
