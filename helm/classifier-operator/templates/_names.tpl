@@ -25,6 +25,24 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{/* The same for the gateway: by these labels the operator finds the gateway's pods, too. */}}
+{{- define "classifier-operator.gatewaySelectorLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: gateway
+{{- end -}}
+
+{{- define "classifier-operator.gatewayLabels" -}}
+{{ include "classifier-operator.gatewaySelectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "classifier-operator.gatewayName" -}}
+{{- include "classifier-operator.fullname" . }}-gateway
+{{- end -}}
+
 {{/* Reference of an image; takes a list of the image's values and the root context. */}}
 {{- define "classifier-operator.image" -}}
 {{- $image := index . 0 -}}
