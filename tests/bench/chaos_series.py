@@ -230,7 +230,7 @@ async def _server_rounds(chaos: Chaos, lane: Lane, kind: str, promise: Promise, 
     async def load(pooled: bool) -> None:
         await steady(
             lane.pooled if pooled else lane.fresh,
-            lane.url,
+            lambda: lane.url,
             lambda: lane.model.question(lane.draw),
             lambda: promise,
             chaos.counted,

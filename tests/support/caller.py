@@ -116,7 +116,7 @@ def _judged(ask: Ask, code: int, headers: Mapping[str, str], body: bytes) -> dic
 
 async def steady(
     caller: Caller,
-    url: str,
+    url: Callable[[], str],
     make: Callable[[], Ask],
     promise: Callable[[], Promise],
     tally: Callable[[], Tally],
@@ -128,13 +128,14 @@ async def steady(
     """So many workers send one request after the other, with a pause between, until `stopped` says so.
 
     Args:
+        url: says where to, each time.
         tally: says, when a request has ended, where it is counted.
     """
 
     async def worker(number: int) -> None:
         await asyncio.sleep(pause * number / workers)
         while not stopped():
-            answered = await caller.ask(url, make(), promise())
+            answered = await caller.ask(url(), make(), promise())
             tally().add(answered)
             await asyncio.sleep(pause)
 
@@ -160,7 +161,14 @@ def load(
     async def run() -> None:
         async with Caller(pooled=pooled) as caller:
             await steady(
-                caller, url, make, lambda: kept, lambda: tally, workers=workers, pause=pause, stopped=stop.is_set
+                caller,
+                lambda: url,
+                make,
+                lambda: kept,
+                lambda: tally,
+                workers=workers,
+                pause=pause,
+                stopped=stop.is_set,
             )
 
     def work() -> None:

@@ -274,7 +274,7 @@ async def test_a_steady_load_ends_when_it_shall() -> None:
         tally = Tally()
         await steady(
             caller,
-            server.url,
+            lambda: server.url,
             question,
             lambda: QUICK,
             lambda: tally,
