@@ -27,7 +27,7 @@ def free_ports(count: int, address: str = "127.0.8.1") -> list[int]:
 
 async def echo(request: web.BaseRequest) -> web.StreamResponse:
     """Says what was asked."""
-    body = await request.read()
+    body = await request.content.read()
     headers = [[name.decode(), value.decode()] for name, value in request.raw_headers]
     said = {"method": request.method, "target": request._message.path, "headers": headers, "size": len(body)}
     return web.json_response({**said, "body": body[:100].decode(errors="replace")})
@@ -60,7 +60,7 @@ class FakeServerPod:
         """Listens."""
         loop = asyncio.get_running_loop()
         for handler, port in zip((self._serve, self._probe), self._ports, strict=True):
-            http = web.Server(handler, access_log=None)
+            http = web.Server(handler, access_log=None, max_field_size=2**16)
             self._servers.append((http, await loop.create_server(http, self.address, port)))
 
     async def stop(self) -> None:
@@ -70,7 +70,7 @@ class FakeServerPod:
             for connection in http.connections:
                 if connection.transport is not None:
                     connection.transport.abort()
-            await http.shutdown(0)
+            await http.shutdown(0.01)
         self._servers = []
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:

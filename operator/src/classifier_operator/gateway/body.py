@@ -33,6 +33,7 @@ async def read_body(request: web.BaseRequest, head: Head, account: Account, *, s
         async with asyncio.timeout(seconds):
             return await _read(request, account)
     except TimeoutError:
+        request.protocol._lingering_time = 0.0  # the rest is not waited for either
         raise RefusalError(408, f"The body did not arrive within {seconds:g} s.", reason="TooSlow") from None
     except RequestPayloadError:
         raise RefusalError(400, "The body ends early or is not encoded as its head says.", reason="Malformed") from None

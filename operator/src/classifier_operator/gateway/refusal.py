@@ -84,6 +84,7 @@ def answer(
             "Content-Type": media_type,
             "Cache-Control": "no-store",
             "Server": SERVER_NAME,
+            **({"Connection": "close"} if close else {}),
             **(headers or {}),
         },
     )

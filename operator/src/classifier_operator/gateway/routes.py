@@ -45,6 +45,7 @@ _EXACT: Final = {
     "/ready": Route(Page.READINESS),
     "/v2/health/ready": Route(Page.READINESS),
     "/v1/models": Route(Page.MODELS, keyed=True),
+    "/models": Route(Page.MODELS, keyed=True),
     "/openapi.json": Route(Page.AWAKE_ONLY),
     "/info": Route(Page.AWAKE_ONLY),
     "/metrics": Route(Page.AWAKE_ONLY),
@@ -54,13 +55,14 @@ _EXACT: Final = {
     "/predict": _INFERENCE,
     "/classify": _INFERENCE,
 }
+# A model's name may hold slashes: `name/checkpoint`, or its address.
 _PATTERNS: Final = (
     (re.compile(r"/models/.+"), _INFERENCE),
-    (re.compile(r"/v1/models/[^/]+:predict"), _INFERENCE),
-    (re.compile(r"/v1/models/[^/:]+"), Route(Page.READINESS)),
-    (re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/infer"), _INFERENCE),
-    (re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?/ready"), Route(Page.READINESS)),
-    (re.compile(r"/v2/models/[^/]+(/versions/[^/]+)?"), Route(Page.AWAKE_ONLY, keyed=True)),
+    (re.compile(r"/v1/models/.+:predict"), _INFERENCE),
+    (re.compile(r"/v1/models/.+"), Route(Page.READINESS)),
+    (re.compile(r"/v2/models/.+/infer"), _INFERENCE),
+    (re.compile(r"/v2/models/.+/ready"), Route(Page.READINESS)),
+    (re.compile(r"/v2/models/.+"), Route(Page.AWAKE_ONLY, keyed=True)),
 )
 _DIALECT: Final = re.compile(r"/(tei|hf|vllm|infinity)(?=/|$)")
 """Every dialect is there under a prefix of its own, too."""

@@ -59,8 +59,7 @@ class Waker:
         try:
             while True:
                 again.clear()
-                begun = time.monotonic()
-                await self._until_renewed(deployment)
+                begun = await self._until_renewed(deployment)
                 await _pause_until(begun + _PAUSE_SECONDS)
                 try:
                     async with asyncio.timeout(max(0.0, begun + RENEW_SECONDS - time.monotonic())):
@@ -71,24 +70,27 @@ class Waker:
         finally:
             del self._tasks[uid], self._again[uid]
 
-    async def _until_renewed(self, deployment: Deployment) -> None:
-        attempt = 0
+    async def _until_renewed(self, deployment: Deployment) -> float:
+        """Renews, or gives it up; returns when the last attempt began."""
+        attempt, begun = 0, time.monotonic()
         while deployment.order is not None:
             try:
                 async with self._slots:
+                    begun = time.monotonic()
                     await self._renew(deployment.lease_name)
             except KubeError as error:
                 WAKES.labels("failed").inc()
                 attempt += 1
                 if error.not_found or (attempt >= _ATTEMPTS and not deployment.room.waking):
                     logger.warning("The Lease of %s cannot be renewed: %s", deployment, error)
-                    return
+                    break
                 if attempt == 1:
                     logger.warning("The Lease of %s cannot be renewed yet: %s", deployment, error)
                 await asyncio.sleep(min(_LONGEST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * 2 ** (attempt - 1)))
             else:
                 WAKES.labels("renewed").inc()
-                return
+                break
+        return begun
 
 
 async def _pause_until(moment: float) -> None:
