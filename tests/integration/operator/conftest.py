@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import yaml
 
-from classifier_operator.kube.client import KubeClient
+from classifier_operator.kube.client import Json, KubeClient
 from support.control_plane import Cluster, ensure_kinds, own_namespace
+from support.cut_proxy import CutProxy
 from support.fake_kubelet import FakeKubelet, running
 from support.fake_trainer_pod import fake_trainer_pod
 from support.operator_process import OperatorProcess
@@ -45,3 +47,26 @@ async def scene(cluster: Cluster, kubeconfig: Path, tmp_path: Path) -> AsyncIter
             assert "Traceback" not in operator.log(), operator.log()
         finally:
             assert operator.stop() in (0, -signal.SIGKILL)
+
+
+@pytest.fixture
+async def proxy(kubeconfig: Path) -> AsyncIterator[CutProxy]:
+    async with CutProxy(_read(kubeconfig)["clusters"][0]["cluster"]["server"]) as made:
+        yield made
+
+
+@pytest.fixture
+async def shaky(kubeconfig: Path, proxy: CutProxy, tmp_path: Path) -> AsyncIterator[KubeClient]:
+    """A client behind the proxy."""
+    config = _read(kubeconfig)
+    config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{proxy.port}"
+    path = tmp_path / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    client = await KubeClient.connect(connections=10, kubeconfig=str(path))
+    yield client
+    await client.close()
+
+
+def _read(kubeconfig: Path) -> Json:
+    config: Json = yaml.safe_load(kubeconfig.read_text())
+    return config

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-import yaml
 
 from classifier_operator.api import names
 from classifier_operator.errors import KubeError
@@ -17,33 +14,10 @@ from classifier_operator.kube.client import Json, KubeClient
 from classifier_operator.kube.resources import CLAIMS, TRAINING_JOBS, Resource
 from classifier_operator.kube.watch import PAGE_SIZE, Reflector, Relister
 from support.builders import training_job_manifest
-from support.control_plane import Cluster, eventually
+from support.control_plane import Cluster, eventually, own_namespace
 from support.cut_proxy import CutProxy
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-async def proxy(kubeconfig: Path) -> AsyncIterator[CutProxy]:
-    async with CutProxy(read(kubeconfig)["clusters"][0]["cluster"]["server"]) as made:
-        yield made
-
-
-@pytest.fixture
-async def shaky(kubeconfig: Path, proxy: CutProxy, tmp_path: Path) -> AsyncIterator[KubeClient]:
-    """A client behind the proxy."""
-    config = read(kubeconfig)
-    config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{proxy.port}"
-    path = tmp_path / "kubeconfig"
-    path.write_text(yaml.safe_dump(config))
-    client = await KubeClient.connect(connections=10, kubeconfig=str(path))
-    yield client
-    await client.close()
-
-
-def read(kubeconfig: Path) -> Json:
-    config: Json = yaml.safe_load(kubeconfig.read_text())
-    return config
 
 
 def claim(name: str, *, managed: bool = True) -> Json:
@@ -71,6 +45,25 @@ class Seen:
             return self.names() == set(wanted)
 
         await eventually(f"{set(wanted)} is seen", same, seconds=40)
+
+
+async def test_a_reflector_looks_in_one_namespace_if_told_to(cluster: Cluster) -> None:
+    async with own_namespace(cluster.client, "other") as other:
+        await other.create(CLAIMS, claim("before"))
+        seen = Seen(CLAIMS, cluster.namespace)
+        selector = names.MANAGED_BY_SELECTOR
+        reflector = Reflector(cluster.client, seen.store, selector=selector, namespace=cluster.namespace)
+        await cluster.create(CLAIMS, claim("a"))
+        task = asyncio.create_task(reflector.run())
+        try:
+            await seen.becomes("a")
+            await other.create(CLAIMS, claim("after"))
+            await cluster.create(CLAIMS, claim("b"))
+            await seen.becomes("a", "b")
+            assert len(seen.store) == 2
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_a_reflector_through_a_broken_network(cluster: Cluster, proxy: CutProxy, shaky: KubeClient) -> None:
