@@ -100,6 +100,7 @@ def _ask(row: Ask, schemas: _Schemas) -> dict[str, Any]:
     return {
         "operationId": f"ask {row.path}",
         "summary": " / ".join(dialect.title for dialect in dialects),
+        "description": " ".join(dialect.note for dialect in dialects if dialect.note),
         "parameters": [*_parameters(row.path), _REQUEST_ID],
         "security": _SECURITY,
         "requestBody": {"required": True, "content": _json(_any_of(dialects, "request", schemas))},
@@ -200,10 +201,20 @@ def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
         f"<tr><td>{code}</td><td>{html.escape(answer['description'])}</td></tr>"
         for code, answer in operation["responses"].items()
     )
+    told = " ".join(filter(None, (f"{operation['summary']}.", operation.get("description"), _shapes(operation))))
     return (
-        f"<h2><code>{method.upper()} {html.escape(path)}</code></h2><p>{html.escape(operation['summary'])}</p>"
+        f"<h2><code>{method.upper()} {html.escape(path)}</code></h2><p>{html.escape(told)}</p>"
         f"<table><tr><th>Status</th><th>Meaning</th></tr>{rows}</table>"
     )
+
+
+def _shapes(operation: dict[str, Any]) -> str:
+    """What is sent and answered, by the names under Shapes."""
+    if "requestBody" not in operation:
+        return ""
+    bodies = (operation["requestBody"], operation["responses"]["200"])
+    sent, answered = (_type(body["content"]["application/json"]["schema"]) for body in bodies)
+    return f"{sent} is answered with {answered}."
 
 
 def _schema(name: str, schema: dict[str, Any]) -> str:

@@ -33,6 +33,8 @@ def test_only_what_is_needed() -> None:
     assert config.model_id == "r8"
     assert config.accepted_names == ("r8", "hf://org/model")
     assert (config.server.max_length, config.server.max_queue) == (None, 512)
+    assert (config.server.classify_dialect, config.server.unflagged_labels) == ("VLLM", [])
+    assert config.api_keys_dir is None
 
 
 @pytest.mark.parametrize(
@@ -48,6 +50,12 @@ def test_only_what_is_needed() -> None:
         ({"server": {"maxBatchTokens": "Many"}}, "test: server.maxBatchTokens: write a positive whole number or Auto."),
         ({"server": {"maxBatchTokens": 0}}, "test: server.maxBatchTokens: write a positive whole number or Auto."),
         ({"server": {"maxLength": "many"}}, "test: server.maxLength: input should be a valid integer."),
+        ({"server": {"classifyDialect": "TEI"}}, "test: server.classifyDialect: input should be 'VLLM' or 'Infinity'."),
+        (
+            {"server": {"unflaggedLabels": [""]}},
+            "test: server.unflaggedLabels.0: string should have at least 1 character.",
+        ),
+        ({"apiKeysDir": ""}, "test: apiKeysDir: string should have at least 1 character."),
         ({"model": {}}, "test: model.uri is missing."),
     ],
 )

@@ -56,6 +56,12 @@ async def test_page_needs_nothing_from_outside(client: httpx.AsyncClient) -> Non
     assert "default-src 'none'" in response.headers["content-security-policy"]
     assert "<script" not in response.text
     assert re.findall(r'(?:src|href)="([^"]*)"', response.text) == ["openapi.json"]
+    for text in (
+        "ClassificationRequest is answered with ClassificationResponse.",
+        "TeiRequest or TaskRequest is answered with list of Prediction or list of list of Prediction or list of list",
+        "where Text Embeddings Inference itself takes the softmax",
+    ):
+        assert text in response.text
     for text in ("POST /v1/classification", "data_format", "X-Request-ID", "r8/epoch-3", "429"):
         assert text in response.text
 

@@ -10,11 +10,14 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import TypeAdapter
 
 from classifier_server import keys as module
 from classifier_server.app import build_app
+from classifier_server.config import ServerSettings
 from classifier_server.errors import RequestError
 from classifier_server.keys import Keys, presented
+from classifier_server.routes import Ask, dialect_rows
 
 
 class Secret:
@@ -194,8 +197,45 @@ async def test_over_http(make_service: Any, secret: Secret) -> None:
             assert status == (404 if path == "/nowhere" else 200)
         # the key comes before everything else that may be wrong
         refused = await client.post("/v1/classification", content=b"{")
-        assert (refused.status_code, refused.json()["error"]["type"]) == (401, "authentication_error")
+        assert (refused.status_code, refused.json()["error"]["type"]) == (401, "invalid_request_error")
         assert refused.json()["error"]["message"].startswith("An API key is needed: ")
         assert service.state.stats()["secondsSinceLastCompletion"] is None
         answer = await client.post("/v1/classification", json={"input": "1"}, headers={"Authorization": "Bearer one"})
         assert answer.status_code == 200
+
+
+def example_of(row: Ask) -> str:
+    return row.path.replace("{name:path}", "r8").replace("{version}", "epoch-3")
+
+
+ASKS = [row for row in dialect_rows(ServerSettings()) if isinstance(row, Ask)]
+
+
+@pytest.mark.parametrize("row", ASKS, ids=lambda row: str(row.path))
+@pytest.mark.parametrize("header", [{}, {"X-API-Key": "two"}, {"Authorization": "Bearer two"}])
+async def test_every_dialect_asks_for_the_key_in_its_own_shape(
+    make_service: Any, secret: Secret, row: Ask, header: dict[str, str]
+) -> None:
+    service = make_service()
+    for values, status in (({"a": b"one"}, 401), ({}, 503)):
+        secret.write(**values)
+        transport = httpx.ASGITransport(build_app(service.state, service.metrics, Keys(str(secret.folder))))
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            answer = await client.post(example_of(row), json={}, headers=header)
+            assert answer.status_code == status
+            assert (answer.headers.get("www-authenticate") == "Bearer") is (status == 401)
+            TypeAdapter(row.dialect.error).validate_json(answer.content, strict=True)
+            if status == 401:
+                for name, value in (("X-API-Key", "one"), ("Authorization", "Bearer one")):
+                    let_in = await client.post(example_of(row), json={}, headers={name: value})
+                    assert let_in.status_code in (400, 422)
+
+
+def test_open_is_what_tells_health_and_readiness() -> None:
+    opened = {row.path for row in dialect_rows(ServerSettings()) if row.open}
+    assert opened == {
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/v2/models/{name:path}/ready",
+        "/v2/models/{name:path}/versions/{version}/ready",
+    }

@@ -125,6 +125,8 @@ def test_requests_in_the_queue_are_finished_after_the_listener_closed(monkeypatc
 def test_ports_answer_while_the_model_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     with fake_server(monkeypatch=monkeypatch, load_seconds=1.5) as server:
         ready = httpx.get(f"{server.internal}/ready")
+        while ready.json().get("message") == "starting":  # the loader's thread has not come to speak
+            ready = httpx.get(f"{server.internal}/ready")
         assert (ready.status_code, ready.json()["message"]) == (503, "pretending to load")
         assert httpx.get(f"{server.internal}/health").status_code == 200
         assert httpx.get(f"{server.internal}/stats").json() == {

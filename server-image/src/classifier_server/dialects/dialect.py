@@ -121,6 +121,8 @@ class Dialect(Generic[RequestT]):
     """Types of request, answer and error, for the OpenAPI document."""
     response: Any
     error: Any
+    note: str = ""
+    """What users of the original should know, for the OpenAPI document."""
     statuses: Mapping[int, int] = field(default_factory=dict)
     """Where the dialect uses another HTTP status than ours: {ours: theirs}."""
     check_headers: Callable[[Mapping[bytes, bytes]], None] = require_json

@@ -131,5 +131,6 @@ DIALECT = Dialect(
     request=TaskRequest,
     response=list[list[Prediction]],
     error=TaskError,
+    note="A body without a model in the path is taken for this dialect where it has the field parameters.",
     statuses={422: 400},
 )

@@ -232,6 +232,7 @@ DIALECT = Dialect(
     request=InferRequest,
     response=InferResponse,
     error=KServeError,
+    note="Any name is taken for the input. Tensors may be sent and asked for in binary, by Triton's extension.",
     statuses={422: 400},
     check_headers=check_headers,
 )

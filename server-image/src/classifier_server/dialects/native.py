@@ -123,7 +123,7 @@ class ErrorDetail(BaseModel):
     """What is wrong."""
 
     message: str
-    type: Literal["invalid_request_error", "authentication_error", "rate_limit_error", "server_error"]
+    type: Literal["invalid_request_error", "rate_limit_error", "server_error"]
     param: Annotated[str | None, Field(description="Field of the request that is wrong.")] = None
     code: Annotated[int, Field(description="The HTTP status.")]
 
@@ -149,7 +149,6 @@ _BODY = Body(
         "long_text.stride": "a whole number from 0 on",
     },
 )
-_ERROR_TYPES = {401: "authentication_error", 429: "rate_limit_error"}
 
 
 def parse(incoming: Incoming) -> Query[ClassificationRequest]:
@@ -195,8 +194,8 @@ def render(request: ClassificationRequest, answer: Classified, reply: Reply) -> 
 
 def render_error(error: RequestError) -> bytes:
     """An error by the shape of ErrorResponse."""
-    kind = "server_error" if error.status >= 500 else _ERROR_TYPES.get(error.status, "invalid_request_error")
-    detail: dict[str, Any] = {"message": error.message, "type": kind, "code": error.status}
+    kind = "server_error" if error.status >= 500 else "rate_limit_error" if error.status == 429 else None
+    detail: dict[str, Any] = {"message": error.message, "type": kind or "invalid_request_error", "code": error.status}
     if error.field is not None:
         detail["param"] = error.field
     return dump({"error": detail})

@@ -170,6 +170,7 @@ DIALECT = Dialect(
     request=ModerationRequest,
     response=ModerationResponse,
     error=openai_errors.OpenAIError,
+    note="Categories are the model's labels.",
     statuses={422: 400},
     accepts_model=is_its_model,
 )

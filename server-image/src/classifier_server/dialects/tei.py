@@ -167,5 +167,7 @@ DIALECT = Dialect(
     request=TeiRequest,
     response=list[Prediction] | list[list[Prediction]],
     error=TeiError,
+    note="Scores of a multilabel model are the sigmoid of each output, where Text Embeddings Inference itself takes "
+    "the softmax. Too long a text is cut unless truncate is false. Pairs are refused.",
     statuses={500: 424},
 )

@@ -137,5 +137,6 @@ DIALECT = Dialect(
     request=VllmRequest,
     response=VllmResponse,
     error=openai_errors.OpenAIError,
+    note="Too long a text is cut, where vLLM refuses it without truncate_prompt_tokens.",
     statuses={422: 400},
 )
