@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -256,6 +257,8 @@ async def test_the_slice_follows_the_gateway_pods(scene: Scene) -> None:
     await scene.cluster.delete(PODS, "gateway-1", gracePeriodSeconds=0)
     await scene.leads_to("news", first)
     await scene.cluster.delete(PODS, "gateway-0", gracePeriodSeconds=0)
+    await asyncio.sleep(0.5)
+    await scene.leads_to("news", first)  # without any gateway pod it stays: nobody else would answer
     await put_pod(scene.cluster, "gateway-2", GATEWAY_LABELS, third)
     await scene.leads_to("news", third)
 
@@ -282,6 +285,26 @@ async def test_a_port_stays_over_a_restart_and_rests_when_its_deployment_is_gone
 
     await eventually("its Lease is gone", deleted)
     assert (await scene.order("two")).reason != "Gone"
+
+
+async def test_under_autoscaling_the_requests_in_flight_make_the_number_of_pods(scene: Scene) -> None:
+    rollout = FakeRollout(scene.cluster, "news", scene.server.address)
+    scaling = {"maxReplicas": 4, "targetInFlight": 2}
+    await scene.cluster.create(DEPLOYMENTS, deployment_manifest("news", replicas=9, autoscaling=scaling))
+    await rollout.wait_for(1)
+    await rollout.up()
+    scene.say(inFlight=5, secondsSinceReady=1)
+    await rollout.wait_for(3)
+    scene.say(inFlight=50, secondsSinceReady=1)
+    await rollout.wait_for(4)
+    scene.say(inFlight=0, secondsSinceReady=1, secondsSinceLastCompletion=0)
+    asked = scene.server.asked
+
+    async def heard() -> bool:
+        return scene.server.asked >= asked + 5
+
+    await eventually("the pod has been asked again", heard)
+    assert await rollout.wanted() == 4, "not before the window is over"
 
 
 async def test_keys_reach_the_gateway_as_digests(scene: Scene) -> None:
