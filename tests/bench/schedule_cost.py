@@ -51,7 +51,7 @@ def random_schedule(draw: random.Random) -> Schedule:
     """Office hours, nights across midnight, weekends, several windows, and a date here and there."""
     windows = []
     for _ in range(draw.randint(1, 3)):
-        start, length = draw.randrange(24 * 60), draw.randint(30, 20 * 60)
+        start, length = draw.randrange(24 * 60), draw.randint(30, 7 * 60)
         stop = (start + length) % (24 * 60)
         days = draw.choice(["*", "1-5", "1-5", "6,0", "1,3,5"])
         stop_days = "*" if stop < start else days

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from support import install, kube
+from localcluster import providers
+from localcluster.providers import Provider
+from support import fast_server, install, kube
 from support.claim import fill_claim, folder_files
 from support.server_models import llama_folder
 
@@ -24,6 +26,14 @@ def references() -> dict[str, str]:
     running = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
     assert running == wanted["operator"], f"the cluster runs {running}; run make install"
     return wanted
+
+
+@pytest.fixture(scope="session")
+def fast_image(references: dict[str, str]) -> str:
+    """The server with a made-up model, on the server's image of this tree."""
+    if providers.current() is Provider.TOLD:
+        pytest.skip("the image of a made-up model is not taken into a cluster of your own")
+    return fast_server.ensure_image()
 
 
 @pytest.fixture(scope="module")

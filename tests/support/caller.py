@@ -144,6 +144,16 @@ async def steady(
             group.create_task(worker(number))
 
 
+def ask_once(url: str, ask: Ask, promise: Promise | None = None) -> Answered:
+    """One request on a connection of its own, for callers that are not asynchronous."""
+
+    async def run() -> Answered:
+        async with Caller() as caller:
+            return await caller.ask(url, ask, promise or Promise())
+
+    return asyncio.run(run())
+
+
 @contextmanager
 def load(
     url: str,
