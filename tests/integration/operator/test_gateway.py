@@ -17,8 +17,9 @@ from classifier_operator.api import names
 from classifier_operator.kube.client import APPLY_PATCH, Json
 from classifier_operator.kube.resources import ENDPOINT_SLICES, LEASES, PODS
 from classifier_operator.kube.trim import SERVICE_NAME_LABEL, SLICE_MANAGER_LABEL
+from classifier_operator.manifests.lease import wake_lease
 from classifier_operator.wire.gateway import GatewayReport
-from classifier_operator.wire.wake import GATEWAY_FIELD_MANAGER, ORDER_ANNOTATION, GatewayOrder
+from classifier_operator.wire.wake import GATEWAY_FIELD_MANAGER, GatewayOrder
 from support.control_plane import Cluster, eventually
 from support.cut_proxy import CutProxy
 from support.fake_server_pod import FakeServerPod, free_ports
@@ -71,13 +72,7 @@ class Stage:
 
     async def write_order(self) -> Json:
         """As the operator does: by server-side apply, without force."""
-        metadata = {
-            "name": self.order.lease_name,
-            "namespace": self.cluster.namespace,
-            "labels": {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.COMPONENT_LABEL: "wake"},
-            "annotations": {ORDER_ANNOTATION: self.order.encode()},
-        }
-        body = {"apiVersion": LEASES.api_version, "kind": LEASES.kind, "metadata": metadata}
+        body = wake_lease(self.cluster.namespace, self.order)
         path = LEASES.path(self.cluster.namespace, self.order.lease_name)
         query = {"fieldManager": names.FIELD_MANAGER}
         return await self.cluster.client.request("PATCH", path, query=query, body=body, content_type=APPLY_PATCH)

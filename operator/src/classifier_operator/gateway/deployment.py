@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from classifier_operator.gateway.hold import WaitingRoom
-from classifier_operator.gateway.metrics import HELD
+from classifier_operator.gateway.metrics import HELD, HELD_TOTAL
 from classifier_operator.gateway.patience import rest_of_wake
 from classifier_operator.gateway.pods import PodDirectory
 from classifier_operator.wire.wake import GatewayOrder
@@ -42,6 +42,7 @@ class Deployment:
     def close(self) -> None:
         """Nothing listens for it any more."""
         self._directory.unfollow(self.namespace, self.name, self._pods_changed)
+        HELD_TOTAL.remove(self.namespace, self.name)
 
     def on_pods(self, changed: Callable[[], None]) -> None:
         """Calls `changed` from now on when something about the pods changes."""

@@ -74,6 +74,8 @@ def read_head(request: web.BaseRequest) -> Head:
             400, "Content-Length and Transfer-Encoding exclude each other: send one.", reason="Malformed",
             field="Transfer-Encoding",
         )  # fmt: skip
+    if headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
+        raise RefusalError(415, "Transfer-Encoding may only be chunked.", reason="Encoding", field="Transfer-Encoding")
     if headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
         raise RefusalError(
             415, "Content-Encoding is not taken: send the body as it is.", reason="Encoding", field="Content-Encoding"

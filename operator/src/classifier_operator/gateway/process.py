@@ -16,11 +16,10 @@ from classifier_operator.gateway.sockets import allow_many_files
 from classifier_operator.kube.client import MERGE_PATCH, KubeClient
 from classifier_operator.kube.resources import LEASES
 from classifier_operator.kube.watch import Reflector
-from classifier_operator.wire.wake import GATEWAY_FIELD_MANAGER
+from classifier_operator.wire.wake import GATEWAY_FIELD_MANAGER, WAKE_SELECTOR
 
 logger = logging.getLogger(__name__)
 
-WAKE_SELECTOR: Final = f"{names.MANAGED_BY_SELECTOR},{names.COMPONENT_LABEL}=wake"
 POD_SELECTOR: Final = f"{names.MANAGED_BY_SELECTOR},{names.COMPONENT_LABEL}={names.SERVER_COMPONENT}"
 _RENEW_SECONDS: Final = 3.0
 """For one renewal of a Lease; then it is tried again."""

@@ -223,7 +223,7 @@ async def test_a_caller_who_leaves_as_a_pod_is_found_gives_it_back() -> None:
         deployment = scene.deployment(site)
         (task,) = [task for task in asyncio.all_tasks() if "_handle_request" in str(task.get_coro())]
         await site.pod()
-        await until(lambda: deployment.pods.usable())
+        assert [pod.in_flight for pod in deployment.pods._pods.values()] == [1]
         task.cancel()
         await until(lambda: all(pod.in_flight == 0 for pod in deployment.pods._pods.values()))
         writer.close()

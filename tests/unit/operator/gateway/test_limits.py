@@ -134,6 +134,8 @@ async def test_a_compressed_body(scene: GatewayScene) -> None:
     answer = await site.post(headers={"Content-Encoding": "gzip"})
     assert (answer.status_code, answer.json()["error"]["param"]) == (415, "Content-Encoding")
     assert (await site.post(headers={"Content-Encoding": "identity"})).status_code == 200
+    head = b"POST /predict HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
+    assert refused(await raw(site, head + b"0\r\n\r\n"), 415)["param"] == "Transfer-Encoding"
 
 
 async def test_continue_is_said_only_where_the_body_is_wanted(scene: GatewayScene) -> None:
