@@ -47,7 +47,8 @@ def test_deleted_while_the_operator_is_gone(namespace: str) -> None:
     )
     kube.wait_for("the children are there", lambda: _counts(namespace) == (2, 1, 1, 1), timeout=60)
     kube.kubectl("scale", *OPERATOR, "--replicas=0")
-    kube.kubectl("wait", "--for=delete", "pod", "-n", install.NAMESPACE, "--all", "--timeout=60s")
+    label = "app.kubernetes.io/component=operator"  # the gateway stays
+    kube.kubectl("wait", "--for=delete", "pod", "-n", install.NAMESPACE, "-l", label, "--timeout=60s")
     kube.kubectl("delete", "ctj,cdep", "--all", "-n", namespace, "--timeout=20s")
     kube.wait_for(
         "the garbage collector takes every child",
