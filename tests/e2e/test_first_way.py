@@ -13,6 +13,8 @@ from support import install, kube
 
 pytestmark = pytest.mark.e2e
 
+OPERATOR = "app.kubernetes.io/component=operator"
+
 
 @pytest.fixture(scope="module")
 def data(namespace: str, models: str) -> str:
@@ -109,7 +111,7 @@ def test_suspended_deployment_has_no_pods_and_comes_back(trained: str) -> None:
 def test_operator_killed_in_the_middle(data: str) -> None:
     kube.apply(training_job("survivor", hyperparameters={"epochs": 6, "maxLength": 32}), namespace=data)
     wait_for_phase("ctj", "survivor", data, "Preparing", "Training")
-    kube.kubectl("delete", "pods", "-n", install.NAMESPACE, "--all", "--force", "--grace-period=0")
+    kube.kubectl("delete", "pods", "-n", install.NAMESPACE, "-l", OPERATOR, "--force", "--grace-period=0")
     status = wait_for_phase("ctj", "survivor", data, "Succeeded", "Failed")
     assert status["phase"] == "Succeeded", status["message"]
     assert len(status["checkpoints"]) == 6
@@ -138,7 +140,7 @@ def test_deleting_while_the_operator_is_down_leaves_nothing(data: str) -> None:
     operator = ("deployment/classifier-operator", "-n", install.NAMESPACE)
     kube.kubectl("scale", *operator, "--replicas=0")
     try:
-        kube.wait_for("no operator", lambda: not kube.items("pods", install.NAMESPACE), timeout=90)
+        kube.wait_for("no operator", lambda: not kube.items("pods", install.NAMESPACE, OPERATOR), timeout=90)
         kube.kubectl("delete", "ctj", "doomed", "-n", data, "--timeout=30s")
         kube.wait_for("nothing of the job is left", lambda: not _left_of("doomed", data), timeout=120)
     finally:
