@@ -24,7 +24,7 @@ class FakeBackend:
         labels: int = 2,
         workers: int = 1,
         max_batch_tokens: int = 64,
-        max_padding: float = 0.5,
+        max_padding: float | None = 0.5,
         seconds_per_batch: float = 0.0,
         fail: Callable[[Sequence[Sequence[int]]], Exception | None] = lambda _: None,
     ) -> None:

@@ -40,7 +40,7 @@ def to_bfloat16(model: PreTrainedModel, device: torch.device) -> None:
     cast(model, torch.float32, {id(part) for linear in linears for part in linear.parameters()})
     for place, linear in enumerate(linears):
         linear.to(torch.bfloat16)
-        linear.__class__ = _CompensatedLinear if place < _COMPENSATED_SHARE * len(linears) else _RoundingLinear
+        linear.__class__ = CompensatedLinear if place < _COMPENSATED_SHARE * len(linears) else RoundingLinear
 
 
 def head_modules(model: PreTrainedModel) -> list[nn.Module]:
@@ -69,14 +69,14 @@ def cast(model: nn.Module, dtype: torch.dtype, but: Collection[int] = ()) -> Non
             tensor.data = tensor.data.to(dtype)
 
 
-class _RoundingLinear(nn.Linear):
+class RoundingLinear(nn.Linear):
     """A product in bfloat16 between activations in float32."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         return F.linear(input.to(torch.bfloat16), self.weight, self.bias).float()
 
 
-class _CompensatedLinear(nn.Linear):
+class CompensatedLinear(nn.Linear):
     """The same with twice the significant bits in its input: the rounded input and what rounding took from it."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:

@@ -23,8 +23,9 @@ class Backend(Protocol):
         """What `maxBatchTokens: Auto` means on this device, padding included."""
 
     @property
-    def max_padding(self) -> float:
-        """The share of a batch that may be padding before computing the texts apart is faster."""
+    def max_padding(self) -> float | None:
+        """The share of a batch that may be padding before computing the texts apart is faster; None: nothing is padded,
+        texts of any lengths go together."""
 
     def forward(self, batch: Sequence[Sequence[int]], threads: int) -> Logits:
         """Logits [len(batch), labels] of the token ids of each text, computed with `threads` CPU threads.

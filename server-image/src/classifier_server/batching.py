@@ -32,10 +32,16 @@ class Waiting(Generic[CallerT]):
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """Bounds of one batch: tokens with padding, share of padding."""
+    """Bounds of one batch."""
 
     tokens: int
-    padding: float
+    """Padding included."""
+    padding: float | None
+    """Share of the batch; None: texts are not padded."""
+
+    def tokens_of(self, texts: int, longest: int, real: int) -> int:
+        """Tokens that a batch costs."""
+        return real if self.padding is None else texts * longest
 
 
 def select(queue: Sequence[Waiting[CallerT]], limits: BatchLimits) -> list[Waiting[CallerT]]:
@@ -73,7 +79,8 @@ class _Filling(Generic[CallerT]):
 
     @property
     def full(self) -> bool:
-        return (len(self.members) + 1) * self._longest > self._limits.tokens
+        # The shortest text that could still come has one token.
+        return self._limits.tokens_of(len(self.members) + 1, self._longest, self._sum + 1) > self._limits.tokens
 
     def take(self, waiting: Waiting[CallerT], share: float) -> bool:
         """Adds `waiting` unless it breaks a limit or its caller would hold more than `share` tokens of the batch."""
@@ -82,10 +89,9 @@ class _Filling(Generic[CallerT]):
         used = self._by_caller.get(id(waiting.caller), 0)
         if used and used + waiting.length > share:
             return False
-        longest = max(self._longest, waiting.length)
-        padded = (len(self.members) + 1) * longest
-        real = self._sum + waiting.length
-        if padded > self._limits.tokens or padded - real > self._limits.padding * padded:
+        limits, longest, real = self._limits, max(self._longest, waiting.length), self._sum + waiting.length
+        cost = limits.tokens_of(len(self.members) + 1, longest, real)
+        if cost > limits.tokens or (limits.padding is not None and cost - real > limits.padding * cost):
             return False
         self.members.append(waiting)
         self._longest, self._sum = longest, real

@@ -307,8 +307,8 @@ class Engine:
         seconds = time.monotonic() - begun
         tokens = sum(entry.length for entry in batch)
         if self._observer is not None:
-            padded = len(batch) * max(entry.length for entry in batch)
-            self._observer.batch_done(len(batch), tokens, padded, seconds)
+            longest = max(entry.length for entry in batch)
+            self._observer.batch_done(len(batch), tokens, self._limits.tokens_of(len(batch), longest, tokens), seconds)
         finished: list[_Request] = []
         with self._changed:
             self._load.computing -= tokens

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from classifier_artifacts.fetch import shown
 from classifier_server.config import ServeConfig
 from classifier_server.cpus import available_cpus
+from classifier_server.memory import keep_freed_memory
 from classifier_server.model_files import fetch_files, read_ahead
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def load_classifier(
     cpus = available_cpus()
     torch.set_num_threads(cpus)
     device = choose_device()
+    if device.type == "cpu":
+        keep_freed_memory()
     dtype = choose_dtype(config.server.precision, device)
     report(f"loading {uri} ({folder.kind}, {dtype} on {device})")
     model = folder.load_model(dtype if device.type == "cuda" else None, pickled=config.server.allow_pickle)

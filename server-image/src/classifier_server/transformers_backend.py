@@ -6,8 +6,7 @@ Heavy: imports torch and transformers. Neither peft nor accelerate is used, and 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -15,10 +14,12 @@ from transformers import PreTrainedModel
 
 from classifier_artifacts.bfloat16 import to_bfloat16
 from classifier_server.backend import BackendBrokenError, BackendMemoryError, Logits
+from classifier_server.packing import pack
+from classifier_server.prepacking import prepack
 
 _CPU_BATCH_TOKENS = 512
 _GPU_BATCH_TOKENS = 16_384
-# On a CPU padding costs as much as text; on a GPU a fuller batch is worth some.
+# Where texts cannot be packed: on a CPU padding costs as much as text; on a GPU a fuller batch is worth some.
 _CPU_PADDING = 0.15
 _GPU_PADDING = 0.4
 
@@ -36,24 +37,28 @@ class TransformersBackend:
         on_cpu = device.type == "cpu"
         self.workers = cpus if on_cpu else 1
         self.max_batch_tokens = _CPU_BATCH_TOKENS if on_cpu else _GPU_BATCH_TOKENS
-        self.max_padding = _CPU_PADDING if on_cpu else _GPU_PADDING
+        self.max_padding: float | None = _CPU_PADDING if on_cpu else _GPU_PADDING
         self._device = device
         self._pad = int(model.config.get_text_config().pad_token_id)
         self._thread = threading.local()
         model.config.use_cache = False
+        packed = pack(model) if on_cpu else None
         if dtype == torch.bfloat16:
             to_bfloat16(model, device)
         module: torch.nn.Module = model  # transformers hides the types of to() behind its decorators
         self._model = module.to(device)
+        if on_cpu:
+            prepack(module)
+        self._compute: Callable[[Sequence[Sequence[int]]], torch.Tensor] = self._padded
+        if packed is not None:
+            self._compute, self.max_padding = packed.logits, None
 
     def forward(self, batch: Sequence[Sequence[int]], threads: int) -> Logits:
         """See backend.Backend."""
         self._use_threads(threads)
         try:
-            inputs = self._inputs(batch)
             with torch.inference_mode():
-                logits: torch.Tensor = self._model(**inputs).logits
-                return np.asarray(logits.float().cpu().numpy())
+                return np.asarray(self._compute(batch).float().cpu().numpy())
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise BackendMemoryError(str(error)) from error
@@ -67,17 +72,17 @@ class TransformersBackend:
                 raise BackendBrokenError(f"the GPU failed: {str(error).splitlines()[0]}") from error
             raise
 
-    def _inputs(self, batch: Sequence[Sequence[int]]) -> dict[str, Any]:
+    def _padded(self, batch: Sequence[Sequence[int]]) -> torch.Tensor:
         longest = max(map(len, batch))
         ids = np.full((len(batch), longest), self._pad, dtype=np.int64)
         mask = np.zeros((len(batch), longest), dtype=np.int64)
         for row, text in enumerate(batch):
             ids[row, : len(text)] = text
             mask[row, : len(text)] = 1
-        return {
-            "input_ids": torch.from_numpy(ids).to(self._device),
-            "attention_mask": torch.from_numpy(mask).to(self._device),
-        }
+        logits: torch.Tensor = self._model(
+            input_ids=torch.from_numpy(ids).to(self._device), attention_mask=torch.from_numpy(mask).to(self._device)
+        ).logits
+        return logits
 
     def _use_threads(self, threads: int) -> None:
         # OpenMP keeps the number for each calling thread, so every worker says it for itself.

@@ -33,6 +33,11 @@ def test_padding_is_bounded() -> None:
     assert lengths(select(queue, BatchLimits(tokens=64, padding=0.5))) == [30, 10]
 
 
+def test_without_padding_all_lengths_go_together() -> None:
+    queue = queue_of((Caller(0), 30), (Caller(1), 2), (Caller(2), 31), (Caller(3), 33), (Caller(4), 1))
+    assert lengths(select(queue, BatchLimits(tokens=64, padding=None))) == [30, 31, 2, 1]
+
+
 def test_a_large_request_leaves_room_for_small_ones() -> None:
     large, small = Caller(0), Caller(1)
     queue = queue_of(*[(large, 8)] * 20, (small, 8))
@@ -50,10 +55,10 @@ def test_callers_take_turns_where_their_lengths_do_not_fit_together() -> None:
 @given(
     st.lists(st.tuples(st.integers(0, 4), st.integers(1, 90)), min_size=1, max_size=40),
     st.integers(1, 128),
-    st.floats(0, 0.9),
+    st.none() | st.floats(0, 0.9),
 )
 def test_limits_hold_and_the_longest_waiting_caller_is_served(
-    texts: list[tuple[int, int]], tokens: int, padding: float
+    texts: list[tuple[int, int]], tokens: int, padding: float | None
 ) -> None:
     callers = [Caller(served=float(7 * number % 5)) for number in range(5)]
     queue = queue_of(*((callers[number], length) for number, length in texts))
@@ -61,7 +66,9 @@ def test_limits_hold_and_the_longest_waiting_caller_is_served(
     oldest = min(waiting.caller.served for waiting in queue)
     assert batch[0].caller.served == oldest
     assert len({id(waiting) for waiting in batch}) == len(batch)
-    padded = len(batch) * max(lengths(batch))
-    if len(batch) > 1:
+    padded, real = len(batch) * max(lengths(batch)), sum(lengths(batch))
+    if len(batch) > 1 and padding is None:
+        assert real <= tokens
+    elif len(batch) > 1 and padding is not None:
         assert padded <= tokens
-        assert padded - sum(lengths(batch)) <= padding * padded
+        assert padded - real <= padding * padded

@@ -65,6 +65,29 @@ async def test_waiting_texts_are_batched_by_length_without_a_timer() -> None:
     assert [[len(text) for text in batch] for batch in backend.batches] == [[5], [8, 8, 8], [30, 30]]
 
 
+async def test_texts_that_are_not_padded_are_batched_whatever_their_length() -> None:
+    padding: list[tuple[int, int]] = []
+
+    class Observer:
+        def batch_done(self, texts: int, tokens: int, padded_tokens: int, seconds: float) -> None:
+            padding.append((tokens, padded_tokens))
+
+        def text_started(self, waited_seconds: float) -> None:
+            pass
+
+    backend = FakeBackend(max_padding=None)
+    with running(backend, observer=Observer()) as engine:
+        backend.gate.clear()
+        first = asyncio.create_task(infer(engine, [[1] * 5]))
+        await until(lambda: backend.batches)
+        rest = [asyncio.create_task(infer(engine, [[1] * length])) for length in (3, 40, 8)]
+        await until(lambda: engine.queued == 3)
+        backend.gate.set()
+        await asyncio.gather(first, *rest)
+    assert [[len(text) for text in batch] for batch in backend.batches] == [[5], [3, 8, 40]]
+    assert padding == [(5, 5), (51, 51)]
+
+
 async def test_admission_is_all_or_nothing() -> None:
     backend = FakeBackend(max_batch_tokens=8)
     with running(backend, max_queue=4) as engine:

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from classifier_server.backend import BackendMemoryError
-from classifier_server.precision import choose_dtype
+from classifier_server.precision import Precision, choose_dtype
 from classifier_server.transformers_backend import TransformersBackend
 from support.server_models import bert_folder, llama_folder
 
@@ -54,24 +54,43 @@ def test_float32_is_the_same_in_any_batch(folder: Path, threads: int) -> None:
 
 
 def test_bfloat16_stays_near(folder: Path) -> None:
-    model = load(folder)
-    with torch.no_grad():  # logits of a real head; the random ones are ten times as large
-        for parameter in (model.score if hasattr(model, "score") else model.classifier).parameters():
-            parameter.mul_(0.1)
-    reference = TransformersBackend(model, device=CPU, dtype=torch.float32, cpus=1)
+    def backend_of(dtype: torch.dtype) -> TransformersBackend:
+        model = load(folder)
+        with torch.no_grad():  # logits of a real head; the random ones are ten times as large
+            for parameter in (model.score if hasattr(model, "score") else model.classifier).parameters():
+                parameter.mul_(0.1)
+        return TransformersBackend(model, device=CPU, dtype=dtype, cpus=1)
+
+    reference = backend_of(torch.float32)
     batch = random_batch(40)
     expected = softmax(reference.forward(batch, 1))
-    backend = TransformersBackend(model, device=CPU, dtype=torch.bfloat16, cpus=1)
-    logits = backend.forward(batch, 1)
+    logits = backend_of(torch.bfloat16).forward(batch, 1)
     assert logits.dtype == np.float32
     assert not np.array_equal(logits, torch.from_numpy(logits).bfloat16().float().numpy())  # the head is in float32
     difference = np.abs(softmax(logits) - expected).max()
     assert 0 < difference < 0.02
 
 
-def test_precision() -> None:
-    assert choose_dtype("Float32", CPU) is torch.float32
-    assert choose_dtype("BFloat16", CPU) is torch.bfloat16
+@pytest.mark.parametrize(
+    ("precision", "capabilities", "expected"),
+    [
+        ("Float32", {"avx512_bf16": True}, torch.float32),
+        ("BFloat16", {}, torch.bfloat16),
+        ("Auto", {"avx512_bf16": True, "amx_bf16": False}, torch.bfloat16),
+        ("Auto", {"avx512_bf16": False, "amx_bf16": True}, torch.bfloat16),
+        ("Auto", {"avx512": True, "avx2": True}, torch.float32),
+        ("Auto", {"architecture": "aarch64", "bf16": True}, torch.bfloat16),
+        ("Auto", {"architecture": "aarch64", "bf16": False}, torch.float32),
+    ],
+)
+def test_precision(
+    monkeypatch: pytest.MonkeyPatch, precision: Precision, capabilities: dict[str, Any], expected: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert choose_dtype(precision, CPU) is expected
+
+
+def test_precision_of_this_machine() -> None:
     flags = Path("/proc/cpuinfo").read_text()
     expected = torch.bfloat16 if "avx512_bf16" in flags or "amx_bf16" in flags else torch.float32
     assert choose_dtype("Auto", CPU) is expected
@@ -81,16 +100,16 @@ def test_memory_errors_are_told_apart(folder: Path) -> None:
     backend = TransformersBackend(load(folder), device=CPU, dtype=torch.float32, cpus=1)
     for error in (torch.OutOfMemoryError("full"), RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 bytes")):
 
-        def fail(error: Exception = error, **_: Any) -> None:
+        def fail(_: object, error: Exception = error) -> torch.Tensor:
             raise error
 
-        backend._model = fail  # type: ignore[assignment]
+        backend._compute = fail
         with pytest.raises(BackendMemoryError):
             backend.forward([[1]], 1)
 
-    def other(**_: Any) -> None:
+    def other(_: object) -> torch.Tensor:
         raise RuntimeError("shapes do not match")
 
-    backend._model = other  # type: ignore[assignment]
+    backend._compute = other
     with pytest.raises(RuntimeError, match="shapes do not match"):
         backend.forward([[1]], 1)
