@@ -38,6 +38,7 @@ LONGEST_WAIT_SECONDS: Final = 600.0
 KEYS_AGAIN_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 0.1
 _UNKNOWN_AGAIN_SECONDS: Final = 5.0
+_SCALE_DOWN_AGAIN_SECONDS: Final = 10.0
 _FRESH_SECONDS: Final = 1.0
 """Age of what pods said, at which it still counts as a last look before they go."""
 _KEPT: Final = "; the pods of before keep serving"
@@ -250,6 +251,8 @@ class _Decision:
             waits.append(PROBE_AGAIN_SECONDS)
         if spec.auth is not None:
             waits.append(KEYS_AGAIN_SECONDS)
+        if spec.autoscaling is not None and wanted > spec.autoscaling.min_replicas:
+            waits.append(_SCALE_DOWN_AGAIN_SECONDS)  # that the demand of a while ago counts no more, nobody tells
         return max(_LOOK_SECONDS, min(waits))
 
     def _leads_to_both(self) -> bool:
