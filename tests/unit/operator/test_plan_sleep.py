@@ -347,7 +347,7 @@ def test_autoscaling(demand: int | None, running: int, wanted: int) -> None:
 def test_more_pods_than_the_least_are_looked_at_again_soon() -> None:
     scaling = {"minReplicas": 1, "maxReplicas": 4}
     seen = {"app": replace(AWAKE_APP, wanted=3, replicas=3, updated=3, ready=3), "ready_endpoints": 3}
-    made = replace(observed(**seen, steady_demand=3), deployment=deployment(autoscaling=scaling))
+    made = replace(observed(**seen, answers=True, steady_demand=3), deployment=deployment(autoscaling=scaling))
     assert plan_deployment(made).again_after == 10
     assert plan_deployment(replace(made, steady_demand=1, app=AWAKE_APP)).again_after == 600
 
