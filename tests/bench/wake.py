@@ -42,9 +42,11 @@ LANES = 3
 """In turn: while one is measured the others fall asleep."""
 PAIRS = 300
 POLL_SECONDS = 0.02
+NODE_LAG_SECONDS = 5.0
+"""Until every rule of the node follows the last change of the slices."""
 PROMISE = Promise(seconds=120)
-PEER_SECONDS = 0.8
-"""Least of what the KEDA HTTP add-on is published to take over the pod's start: 0.8 to 1.5 s."""
+MOST_OVERHEAD, MOST_TO_POD = 0.3, 0.1
+"""What is to be reached, in seconds."""
 MOST_RATIO = 1.1
 
 
@@ -138,11 +140,13 @@ async def beside_a_plain_service(at: Scene, lane: Lane, measured: Measured) -> N
     await at.cluster.create(SERVICES, {"metadata": {"name": "plain"}, "spec": spec})
     urls = {"ours": lane.url, "plain": await at.url("plain")}
 
-    async def answers() -> bool:
-        kept = [(await lane.fresh.ask(url, lane.model.question(lane.draw), PROMISE)).kept for url in urls.values()]
-        return all(kept)
+    async def pods_answer() -> bool:
+        """Just woken, the Service may still lead to the gateway for a moment."""
+        found = [await lane.fresh.ask(url, lane.model.question(lane.draw), PROMISE) for url in urls.values()]
+        return all(each.kept and each.last.held_ms is None for each in found)
 
-    await eventually("both Services answer", answers, seconds=30, pause=0.5)
+    await eventually("both Services lead to the pod", pods_answer, seconds=30, pause=0.5)
+    await asyncio.sleep(NODE_LAG_SECONDS)
     for kind, caller in (("new", lane.fresh), ("kept", lane.pooled)):
         for _ in range(PAIRS):
             order = lane.draw.sample(sorted(urls), k=2)
@@ -207,11 +211,18 @@ def report(measured: Measured, *, real: bool) -> bool:
             f"a wake over the pod's own start, median of {len(over)}",
             round(median, 3),
             "s",
-            f"< {PEER_SECONDS}",
-            median < PEER_SECONDS,
+            f"< {MOST_OVERHEAD}",
+            median < MOST_OVERHEAD,
         ),
         Row("overhead_p99_s", "the same, p99", round(p99, 3), "s"),
-        Row("request_to_pod_s", "from the request to the pod's creation, median", round(to_pod, 3), "s"),
+        Row(
+            "request_to_pod_s",
+            "from the request to the pod's creation, median",
+            round(to_pod, 3),
+            "s",
+            f"< {MOST_TO_POD}",
+            to_pod < MOST_TO_POD,
+        ),
         Row("pod_start_s", "a bare pod, from its creation to ready, median", round(start, 3), "s"),
         Row("wake_s", "from the request to its answer, median", round(statistics.median(measured.wakes), 3), "s"),
         Row(
