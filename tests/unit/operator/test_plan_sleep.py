@@ -16,7 +16,6 @@ from classifier_operator.plan.types import (
     ApplyOrder,
     ApplySlice,
     AppView,
-    AskGateways,
     AskPods,
     DeleteDisruptionBudget,
     DeleteSlice,
@@ -164,8 +163,7 @@ def test_the_gateway_pods_of_now_stand_in_the_slice() -> None:
     other = GatewayView("10.0.0.2", "node-b", "gateway-2")
     plan = decide(**ASLEEP, gateways=(GATEWAY, other))
     assert ApplySlice(PORT, (GATEWAY, other)) in plan.actions
-    assert ApplySlice(PORT, ()) in decide(**ASLEEP, gateways=()).actions
-    assert AskGateways() in decide(**ASLEEP, gateways=()).actions
+    assert kinds(decide(**ASLEEP, gateways=())) == ["AskGateways"]
 
 
 @pytest.mark.parametrize(

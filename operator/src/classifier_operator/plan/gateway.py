@@ -88,7 +88,8 @@ def gateway_actions(
         return actions
     if not gateways:
         actions.append(AskGateways())
+        return actions  # a slice of before stays: who is led nowhere gets no answer either
     ips = frozenset(gateway.ip for gateway in gateways)
-    if (present is None and gateways) or (present is not None and (present.ips, present.port) != (ips, order.port)):
+    if present is None or (present.ips, present.port) != (ips, order.port):
         actions.append(ApplySlice(order.port, gateways))
     return actions
