@@ -72,6 +72,9 @@ class Chaos:
         return Counter(self.watch.stage(lane.name).value for lane in lanes)
 
 
+_WAKES, _WAKE_SECONDS = 10, 20.0
+
+
 @asynccontextmanager
 async def living(chaos: Chaos, lanes: Sequence[Lane], promise: Promise) -> AsyncIterator[None]:
     """The lanes are asked as long as the block lasts, and all have had their answers after it."""
@@ -110,8 +113,7 @@ async def _sleep_round(chaos: Chaos, lane: Lane, aim: str) -> None:
             appearance of the gateway's slice, or the order that the pods shall go.
     """
     tally, draw = Tally(), lane.draw
-    await lane.ask(lambda: tally, pooled=True)
-    await lane.until(Stage.AWAKE)
+    await _wake(lane, tally)
     awake = time.monotonic()
     if aim == "clock":
         await asyncio.sleep(max(0.0, lane.last_answer + lane.expected + draw.uniform(-2, 2) - time.monotonic()))
@@ -128,6 +130,16 @@ async def _sleep_round(chaos: Chaos, lane: Lane, aim: str) -> None:
     await asyncio.gather(lane.ask(lambda: tally), lane.ask(lambda: tally, pooled=True))
     chaos.tally.absorb(tally)
     chaos.end_round("sleep", aim, where=where)
+
+
+async def _wake(lane: Lane, tally: Tally) -> None:
+    """Asks until the lane is awake: a pod that drains may still answer, and wakes nobody."""
+    for _ in range(_WAKES):
+        await lane.ask(lambda: tally, pooled=True)
+        with contextlib.suppress(TimeoutError):
+            await lane.until(Stage.AWAKE, seconds=_WAKE_SECONDS)
+            return
+    raise TimeoutError(f"{lane.name} was asked {_WAKES} times and is {lane.watch.stage(lane.name)}")
 
 
 # -- the operator -----------------------------------------------------------------------------------------------------

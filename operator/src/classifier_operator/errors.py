@@ -70,6 +70,11 @@ class KubeError(TransientError):
         return self.status == 410
 
     @property
+    def namespace_terminating(self) -> bool:
+        """Whether the namespace is being deleted, and with it the object that this was for."""
+        return self.status == 403 and "because it is being terminated" in self.message
+
+    @property
     def invalid(self) -> bool:
         """Whether the object itself is refused, so that sending it again cannot help."""
         return self.status in (400, 422)

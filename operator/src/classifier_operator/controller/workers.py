@@ -42,9 +42,10 @@ class WorkerPool:
         except LeaseLostError:
             raise
         except KubeError as error:
-            result = "conflict" if error.conflict else "error"
+            harmless = error.conflict or error.namespace_terminating
+            result = "conflict" if harmless else "error"
             seconds = self._queue.retry(key)
-            level = logging.DEBUG if error.conflict else logging.WARNING
+            level = logging.DEBUG if harmless else logging.WARNING
             logger.log(level, "%s is tried again in %.1f s: %s", key, seconds, error)
         except Exception:
             result = "error"
