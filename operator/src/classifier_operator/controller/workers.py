@@ -42,10 +42,9 @@ class WorkerPool:
         except LeaseLostError:
             raise
         except KubeError as error:
-            harmless = error.conflict or error.namespace_terminating
-            result = "conflict" if harmless else "error"
+            result = "conflict" if error.conflict else "terminating" if error.namespace_terminating else "error"
             seconds = self._queue.retry(key)
-            level = logging.DEBUG if harmless else logging.WARNING
+            level = logging.WARNING if result == "error" else logging.DEBUG
             logger.log(level, "%s is tried again in %.1f s: %s", key, seconds, error)
         except Exception:
             result = "error"
