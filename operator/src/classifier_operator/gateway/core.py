@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from typing import Final
 
 from classifier_operator.gateway.budget import Budget
@@ -25,6 +26,8 @@ from classifier_operator.kube.client import Json
 from classifier_operator.kube.resources import LEASES, PODS
 
 logger = logging.getLogger(__name__)
+
+_LOOK_SECONDS: Final = 0.1
 
 
 class Gateway:
@@ -92,10 +95,14 @@ class Gateway:
             await asyncio.shield(self._listening)
 
     async def drain(self, leads_here: LeadsHere) -> None:
-        """Goes on until nothing leads here, refuses who is held, and finishes what has begun."""
+        """Goes on until nothing leads here and nobody is held, refuses who is held for too long, and finishes what has
+        begun."""
+        begun = time.monotonic()
         self._draining = True
         logger.info("Stopping: no longer ready")
         await until_nothing_leads_here(self._settings, leads_here)
+        while self._anyone_held() and time.monotonic() - begun < self._settings.drain_seconds:
+            await asyncio.sleep(_LOOK_SECONDS)
         self._gate.stopping = True
         for deployment in self._orders.deployments():
             if not deployment.pods.usable():
@@ -118,6 +125,9 @@ class Gateway:
         await self._waker.close()
         await self._prober.close()
         await self._session.close()
+
+    def _anyone_held(self) -> bool:
+        return any(len(deployment.room) for deployment in self._orders.deployments())
 
     def _ordered(self, deployment: Deployment) -> None:
         self._listeners.want(deployment)

@@ -44,7 +44,8 @@ class GatewaySettings(FromEnvironment):
     """CLASSIFIER_LINGER_SECONDS: how long a port stays open after its order has gone, for callers and nodes that have
     not heard of it."""
     drain_seconds: float = 120.0
-    """CLASSIFIER_DRAIN_SECONDS: how long a gateway that stops waits at most until no EndpointSlice leads to it."""
+    """CLASSIFIER_DRAIN_SECONDS: how long a gateway that stops waits at most until no EndpointSlice leads to it and the
+    requests that it holds have found a pod."""
     settle_seconds: float = 5.0
     """CLASSIFIER_SETTLE_SECONDS: how long it goes on after that, for nodes that have not heard of it."""
     slices_seconds: float = 1.0

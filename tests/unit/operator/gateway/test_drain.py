@@ -42,8 +42,22 @@ async def test_it_goes_on_while_something_leads_here() -> None:
             await site.post()
 
 
-async def test_who_is_still_held_is_sent_away_and_who_is_in_flight_is_answered() -> None:
+async def test_who_is_held_is_waited_for() -> None:
+    """A wake may take longer than all nodes need to lead elsewhere."""
     async with gateway_scene() as scene:
+        site = await scene.site()
+        asking = asyncio.create_task(site.post())
+        await scene.held(site, 1)
+        draining = asyncio.create_task(scene.drain())
+        await asyncio.sleep(0.5)
+        assert not asking.done()
+        await site.pod()
+        assert (await asking).status_code == 200
+        await asyncio.wait_for(draining, 10)
+
+
+async def test_who_is_held_for_too_long_is_sent_away_and_who_is_in_flight_is_answered() -> None:
+    async with gateway_scene(drain_seconds=0.3) as scene:
         asleep, awake = await scene.site("asleep"), await scene.site("awake")
         gate = asyncio.Event()
 
