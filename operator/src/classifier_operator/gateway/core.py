@@ -8,7 +8,7 @@ from typing import Final
 
 from classifier_operator.gateway.budget import Budget
 from classifier_operator.gateway.deployment import Deployment
-from classifier_operator.gateway.drain import LeadsHere, until_nothing_leads_here
+from classifier_operator.gateway.drain import LeadsHere, until_nobody_is_held, until_nothing_leads_here
 from classifier_operator.gateway.forward import Forwarder, pod_session
 from classifier_operator.gateway.gate import Gate
 from classifier_operator.gateway.listeners import Listeners
@@ -26,8 +26,6 @@ from classifier_operator.kube.client import Json
 from classifier_operator.kube.resources import LEASES, PODS
 
 logger = logging.getLogger(__name__)
-
-_LOOK_SECONDS: Final = 0.1
 
 
 class Gateway:
@@ -101,8 +99,7 @@ class Gateway:
         self._draining = True
         logger.info("Stopping: no longer ready")
         await until_nothing_leads_here(self._settings, leads_here)
-        while self._anyone_held() and time.monotonic() - begun < self._settings.drain_seconds:
-            await asyncio.sleep(_LOOK_SECONDS)
+        await until_nobody_is_held(self._anyone_held, begun + self._settings.drain_seconds)
         self._gate.stopping = True
         for deployment in self._orders.deployments():
             if not deployment.pods.usable():

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from classifier_operator.api.names import MANAGED_BY
 from classifier_operator.errors import KubeError
@@ -14,6 +15,8 @@ from classifier_operator.kube.trim import SLICE_MANAGER_LABEL
 from classifier_operator.kube.watch import PAGE_SIZE
 
 logger = logging.getLogger(__name__)
+
+_LOOK_SECONDS: Final = 0.1
 
 LeadsHere = Callable[[], Awaitable[bool]]
 """Whether an EndpointSlice names this pod. Raises KubeError where that is not to be learned."""
@@ -38,6 +41,17 @@ async def until_nothing_leads_here(settings: GatewaySettings, leads_here: LeadsH
         await asyncio.sleep(settings.slices_seconds)
     logger.info("No Service leads here any more, after %.1f s", time.monotonic() - begun)
     await asyncio.sleep(settings.settle_seconds)
+
+
+async def until_nobody_is_held(anyone_held: Callable[[], bool], deadline: float) -> None:
+    """Returns when all who were held have found a pod or left, or at `deadline` (of time.monotonic).
+
+    A wake may take longer than all nodes need to lead elsewhere.
+    """
+    while True:
+        if not anyone_held() or time.monotonic() >= deadline:
+            return
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def slices_name(client: KubeClient, addresses: frozenset[str]) -> bool:
