@@ -8,86 +8,39 @@ from typing import Any
 
 import pytest
 
-from classifier_operator.api.deployment import DeploymentStatus
 from classifier_operator.plan.deployment import plan_deployment
 from classifier_operator.plan.types import (
     ApplyDeployment,
     ApplyDisruptionBudget,
-    ApplyOrder,
     ApplySlice,
-    AppView,
     AskPods,
     DeleteDisruptionBudget,
     DeleteSlice,
-    DeploymentObserved,
-    DeploymentPlan,
     GatewayView,
     KeysView,
     PodStats,
-    ServiceView,
     SliceView,
     WakeView,
 )
-from classifier_operator.wire.serve_config import ModelSource, ServeConfig
-from classifier_operator.wire.wake import GatewayOrder
 from support.builders import NOW, ago, condition, deployment, pod_view, training_job
-
-PORT = 10_001
-GATEWAY = GatewayView("10.0.0.1", "node-a", "gateway-1")
-SLICE = SliceView("slice", PORT, frozenset({"10.0.0.1"}))
-AWAKE_APP = AppView(uid="app", observed_generation=1, wanted=1, replicas=1, updated=1, ready=1)
-STARTING = replace(AWAKE_APP, ready=0)
-ASLEEP_APP = AppView(uid="app", observed_generation=1, wanted=0)
-IDLE = PodStats(0, 700.0, 5000.0, 3.0)
-IDLE_NOW = PodStats(0, 700.0, 5000.0, 0.1)
-BUSY = PodStats(1, 700.0, 5000.0, 0.1)
-AWAKE: dict[str, Any] = {
-    "app": AWAKE_APP,
-    "pods": (pod_view(),),
-    "ready_endpoints": 1,
-    "stats": (IDLE,),
-    "answers": True,
-}
-ASLEEP: dict[str, Any] = {"app": ASLEEP_APP, "slice": SLICE}
-
-
-def observed(
-    *, status: dict[str, Any] | None = None, metadata: dict[str, Any] | None = None, **given: Any
-) -> DeploymentObserved:
-    """A deployment that sleeps after ten minutes, with a gateway pod that listens for it."""
-    names = {field: given.pop(field) for field in list(given) if field not in DeploymentObserved.__slots__}
-    spec = {"inactivityTimeout": "10m", **names}
-    fields = {
-        "now": NOW,
-        "service": ServiceView("svc", "10.1.2.3"),
-        "gateways": (GATEWAY,),
-        "wake": WakeView(PORT),
-        **given,
-    }
-    return DeploymentObserved(deployment=deployment(status=status, metadata=metadata, **spec), **fields)
-
-
-def decide(**given: Any) -> DeploymentPlan:
-    return plan_deployment(observed(**given))
-
-
-def replicas(plan: DeploymentPlan) -> int | None:
-    return next((each.replicas for each in plan.actions if isinstance(each, ApplyDeployment)), None)
-
-
-def order(plan: DeploymentPlan) -> GatewayOrder:
-    return next(each.order for each in plan.actions if isinstance(each, ApplyOrder))
-
-
-def kinds(plan: DeploymentPlan) -> list[str]:
-    """The actions by name, without those that are always there."""
-    always = ("ApplyService", "ApplyOrder", "ApplyDeployment")
-    return [name for each in plan.actions if (name := type(each).__name__) not in always]
-
-
-def verdict(status: DeploymentStatus, kind: str) -> str:
-    return next(f"{each.status}/{each.reason}" for each in status.conditions or () if each.type == kind)
-
+from support.sleeper import (
+    ASLEEP,
+    ASLEEP_APP,
+    AWAKE,
+    AWAKE_APP,
+    BUSY,
+    GATEWAY,
+    IDLE_NOW,
+    PORT,
+    SLICE,
+    STARTING,
+    decide,
+    kinds,
+    observed,
+    order,
+    replicas,
+    verdict,
+)
 
 # -- going to sleep ---------------------------------------------------------------------------------------------------
 
@@ -344,7 +297,7 @@ def test_autoscaling(demand: int | None, running: int, wanted: int) -> None:
 
 def test_more_pods_than_the_least_are_looked_at_again_soon() -> None:
     scaling = {"minReplicas": 1, "maxReplicas": 4}
-    seen = {"app": replace(AWAKE_APP, wanted=3, replicas=3, updated=3, ready=3), "ready_endpoints": 3}
+    seen: dict[str, Any] = {"app": replace(AWAKE_APP, wanted=3, replicas=3, updated=3, ready=3), "ready_endpoints": 3}
     made = replace(observed(**seen, answers=True, steady_demand=3), deployment=deployment(autoscaling=scaling))
     assert plan_deployment(made).again_after == 10
     assert plan_deployment(replace(made, steady_demand=1, app=AWAKE_APP)).again_after == 600
@@ -359,75 +312,6 @@ def test_a_disruption_budget_only_with_more_than_one_pod() -> None:
 def test_scaled_by_somebody_while_asleep_it_stays_asleep() -> None:
     plan = decide(**ASLEEP, replicas=3, metadata={"generation": 2})
     assert (replicas(plan), plan.status.replicas, plan.status.phase) == (0, 0, "Sleeping")
-
-
-# -- promotion --------------------------------------------------------------------------------------------------------
-
-RESULTS = [
-    {"name": "epoch-1", "step": 1, "uri": "pvc://r8-output/checkpoints/epoch-1", "metrics": {"macroF1": "0.91"}},
-    {"name": "epoch-2", "step": 2, "uri": "pvc://r8-output/checkpoints/epoch-2", "metrics": {"macroF1": "0.88"}},
-]
-TRAINED = training_job(
-    "r8",
-    status={
-        "phase": "Succeeded",
-        "conditions": [condition("Complete", True)],
-        "best": "epoch-1",
-        "checkpoints": RESULTS,
-    },
-    checkpoints={"format": "Merged"},
-)
-SERVED: dict[str, str] = {
-    "display": "r8/epoch-1",
-    "uri": "pvc://r8-output/checkpoints/epoch-1",
-    "checkpoint": "epoch-1",
-    "metric": "macroF1",
-    "score": "0.91",
-}
-
-
-def promote(name: str, floor: float | None = None, metric: str = "macroF1", **given: Any) -> DeploymentPlan:
-    require = {"metric": metric} | ({"atLeast": floor} if floor is not None else {})
-    model = {"checkpoint": {"trainingJobName": "r8", "name": name}, "require": require}
-    return decide(training_job=TRAINED, model=model, **given)
-
-
-def test_a_checkpoint_that_passes_is_served_with_its_score() -> None:
-    plan = promote("epoch-1", 0.9, app=None)
-    assert plan.status.model is not None
-    assert (plan.status.model.metric, plan.status.model.score) == ("macroF1", "0.91")
-    assert replicas(plan) == 1
-
-
-@pytest.mark.parametrize(
-    ("name", "floor", "metric", "says"),
-    [
-        ("epoch-2", 0.9, "macroF1", "r8/epoch-2 has macroF1 0.88, below model.require.atLeast 0.9"),
-        ("epoch-2", None, "macroF1", "r8/epoch-1, which is served, has 0.91"),
-        ("epoch-2", None, "recall", "r8/epoch-2 has no test result recall: write one of macroF1"),
-    ],
-    ids=["below the floor", "below what is served", "no such metric"],
-)
-def test_a_checkpoint_that_does_not_is_refused_and_the_served_one_stays(
-    name: str, floor: float | None, metric: str, says: str
-) -> None:
-    served = ServeConfig(name="news", checkpoint="epoch-1", model=ModelSource(uri=SERVED["uri"]))
-    used = {**AWAKE, "stats": (BUSY,)}
-    plan = promote(name, floor, metric, **used, served=served, status={"model": SERVED})
-    assert says in (plan.status.message or "")
-    assert (plan.status.message or "").endswith("; r8/epoch-1 stays")
-    assert verdict(plan.status, "Stalled") == "True/CheckpointRefused"
-    assert [each for each in plan.actions if isinstance(each, ApplyDeployment)] == [
-        ApplyDeployment(1, SERVED["uri"], "epoch-1")
-    ]
-
-
-def test_refused_while_asleep_the_served_one_is_still_there_to_wake() -> None:
-    served = ServeConfig(name="news", checkpoint="epoch-1", model=ModelSource(uri=SERVED["uri"]))
-    plan = promote("epoch-2", **ASLEEP, served=served, status={"model": SERVED})
-    assert order(plan).answer == "Hold"
-    asked = promote("epoch-2", **ASLEEP, served=served, status={"model": SERVED}, wake=WakeView(PORT, since_asked=0.1))
-    assert replicas(asked) == 1
 
 
 def test_the_last_look_is_asked_for_once_and_is_not_the_old_answer() -> None:
