@@ -1,0 +1,69 @@
+"""The figures of the serving benchmark, and what its peers are asked and answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.peers import infinity, ours, vllm
+from bench.peers.setting import Setting
+from bench.serve import Found, figures
+
+
+def found(rates: dict[int, list[float]], ready: float) -> Found:
+    return Found(ready={"warm": ready}, rates=rates, p95={callers: [0.1] for callers in rates}, own_cpu=[0.02])
+
+
+def test_ratios_are_to_the_best_peer_of_each_comparison() -> None:
+    rows = {
+        row.key: row
+        for row in figures(
+            {
+                "ours float32": found({1: [10, 30, 20]}, 5.0),
+                "ours auto": found({1: [30, 31, 29]}, 4.0),
+                "vllm float32": found({1: [10, 11, 9]}, 40.0),
+                "vllm bfloat16": found({1: [20, 20, 20]}, 41.0),
+                "infinity float32": found({1: [16, 16, 16]}, 20.0),
+            },
+            [1],
+        )
+    }
+    assert rows["ratio_1_client"].value == 1.5
+    assert rows["fp32_ratio_1_client"].value == 1.25
+    assert (rows["ready_warm_cache_s"].value, rows["ready_best_peer_s"].value) == (4.0, 20.0)
+    assert rows["ready_warm_cache_s"].kept
+    assert rows["ours_float32_1_per_s"].value == 20
+    assert "ready_cold_cache_s" not in rows
+
+
+def test_being_slower_is_told() -> None:
+    rows = {
+        row.key: row
+        for row in figures({"ours auto": found({8: [5]}, 9.0), "vllm bfloat16": found({8: [10]}, 8.0)}, [8])
+    }
+    assert (rows["ratio_8_clients"].value, rows["ratio_8_clients"].kept) == (0.5, False)
+    assert not rows["ready_warm_cache_s"].kept
+
+
+PROBABILITIES = {"LABEL_0": 0.25, "LABEL_1": 0.75}
+ANSWERS = {
+    ours.NAME: {"data": [{"index": 0, "label": "LABEL_1", "probs": PROBABILITIES}]},
+    vllm.NAME: {"data": [{"index": 0, "label": "LABEL_1", "probs": [0.25, 0.75], "num_classes": 2}]},
+    infinity.NAME: {"data": [[{"score": 0.75, "label": "LABEL_1"}, {"score": 0.25, "label": "LABEL_0"}]]},
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_answers_are_read_alike(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (vllm, infinity):
+        monkeypatch.setattr(module, "install", lambda: Path("/peer"))
+    makers = {ours.NAME: ours.setting, vllm.NAME: vllm.setting, infinity.NAME: infinity.setting}
+    setting: Setting = makers[name](Path("/model"), 1234, "float32")
+    assert setting.probabilities(json.dumps(ANSWERS[name]).encode()) == PROBABILITIES
+    request = setting.request("a text")
+    assert request.endswith(json.dumps(setting.body("a text")).encode())
+    assert b'"a text"' in request
+    assert setting.address == ("127.0.0.1", 1234)
+    assert "1234" in setting.command
