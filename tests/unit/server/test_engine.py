@@ -199,6 +199,8 @@ async def test_one_text_uses_all_threads_and_many_use_all_workers() -> None:
     with running(backend) as engine:
         await infer(engine, [[1]])
         assert backend.threads == [4]
+        # The answer is there a moment before its worker is free again.
+        await until(lambda: not any(worker.busy for worker in engine._workers))
         backend.gate.clear()
         eight = asyncio.create_task(infer(engine, [[1, 2]] * 8))
         await until(lambda: len(backend.batches) == 5)
