@@ -317,7 +317,8 @@ async def test_keys_reach_the_gateway_as_digests(scene: Scene) -> None:
     assert (await scene.order("closed")).key_digests == (hashlib.sha256(b"hunter2").hexdigest(),)
     assert (await scene.order("missing")).key_digests == ()
     assert "hunter2" not in json.dumps(await scene.cluster.list(LEASES)) + scene.operator.log()
-    volumes = (await scene.cluster.get(APP_DEPLOYMENTS, "closed"))["spec"]["template"]["spec"]["volumes"]
+    app = await eventually("the Deployment", lambda: scene.cluster.find(APP_DEPLOYMENTS, "closed"))
+    volumes = app["spec"]["template"]["spec"]["volumes"]
     assert {"secretName": "keys", "optional": True, "defaultMode": 0o440} in [each.get("secret") for each in volumes]
 
 
