@@ -41,6 +41,7 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "service": {"service": {"type": "NodePort", "port": 8080, "annotations": {"a": "b"}}, "updateStrategy": "Recreate"},
     "server": {"server": {"maxLength": 512, "maxBatchTokens": "Auto", "maxQueue": 1, "precision": "BFloat16"}},
     "batch tokens": {"server": {"maxBatchTokens": 16384}},
+    "pickled weights": {"server": {"allowPickle": True}},
     "dialects": {"server": {"classifyDialect": "Infinity", "unflaggedLabels": ["ok", "other things"]}},
     "pod": {"suspend": True, "image": "a/b:c", "podTemplate": {"spec": {"runtimeClassName": "nvidia"}}},
     "resources": {"resources": {"limits": {"nvidia.com/gpu": 1}}},
