@@ -94,10 +94,12 @@ export function stages(header) {
   return found;
 }
 
-/** What the server says of itself without a key; null where it does not answer. */
+const READINESS_MS = 10_000;
+
+/** What the server says of itself without a key; null where it does not answer in time. */
 export async function readiness() {
   try {
-    const response = await fetch(address("ready"), { cache: "no-store" });
+    const response = await fetch(address("ready"), { cache: "no-store", signal: AbortSignal.timeout(READINESS_MS) });
     return { ready: response.ok, ...(await response.json()) };
   } catch {
     return null;

@@ -36,7 +36,6 @@ async function watch() {
     state(found ? "busy" : "bad", found ? `${found.status ?? "Not ready"}${doing}` : "Not reachable");
     await new Promise((resolve) => setTimeout(resolve, found ? LOADING_MS : AWAY_MS));
   }
-  state("good", "Ready");
   await showCard();
 }
 
