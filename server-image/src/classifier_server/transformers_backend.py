@@ -22,6 +22,7 @@ _GPU_BATCH_TOKENS = 16_384
 # Where texts cannot be packed: on a CPU padding costs as much as text; on a GPU a fuller batch is worth some.
 _CPU_PADDING = 0.15
 _GPU_PADDING = 0.4
+_LENGTH_STEP = 8
 
 
 def choose_device() -> torch.device:
@@ -39,7 +40,10 @@ class TransformersBackend:
         self.max_batch_tokens = _CPU_BATCH_TOKENS if on_cpu else _GPU_BATCH_TOKENS
         self.max_padding: float | None = _CPU_PADDING if on_cpu else _GPU_PADDING
         self._device = device
-        self._pad = int(model.config.get_text_config().pad_token_id)
+        text = model.config.get_text_config()
+        self._pad = int(text.pad_token_id)
+        # Some count positions from behind the pad token's id on, so that fewer fit.
+        self._positions = (getattr(text, "max_position_embeddings", None) or 0) - self._pad - 1
         self._thread = threading.local()
         model.config.use_cache = False
         packed = pack(model) if on_cpu else None
@@ -73,7 +77,7 @@ class TransformersBackend:
             raise
 
     def _padded(self, batch: Sequence[Sequence[int]]) -> torch.Tensor:
-        longest = max(map(len, batch))
+        longest = self._rounded(max(map(len, batch)))
         ids = np.full((len(batch), longest), self._pad, dtype=np.int64)
         mask = np.zeros((len(batch), longest), dtype=np.int64)
         for row, text in enumerate(batch):
@@ -83,6 +87,13 @@ class TransformersBackend:
             input_ids=torch.from_numpy(ids).to(self._device), attention_mask=torch.from_numpy(mask).to(self._device)
         ).logits
         return logits
+
+    def _rounded(self, longest: int) -> int:
+        """On a CPU one of few lengths, for the reason that packing.rounded_rows gives."""
+        if self._device.type != "cpu":
+            return longest
+        rounded = -(-longest // _LENGTH_STEP) * _LENGTH_STEP
+        return rounded if rounded <= self._positions else longest
 
     def _use_threads(self, threads: int) -> None:
         # OpenMP keeps the number for each calling thread, so every worker says it for itself.

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from classifier_artifacts.bfloat16 import head_modules, to_bfloat16
-from classifier_server.packing import pack
+from classifier_server.packing import pack, rounded_rows
 
 VOCABULARY, PAD = 120, 1
 _SMALL: dict[str, Any] = {
@@ -97,6 +97,18 @@ def test_trailing_pad_tokens_of_a_text_are_pooled_as_transformers_does(kind: str
     assert packed is not None
     with torch.inference_mode():
         np.testing.assert_allclose(packed.logits(batch).numpy(), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"), [(1, 8), (8, 8), (9, 16), (250, 256), (257, 272), (512, 512), (513, 544), (16_384, 16_384)]
+)
+def test_rows_of_few_numbers(rows: int, expected: int) -> None:
+    assert rounded_rows(rows) == expected
+
+
+def test_products_meet_few_numbers_of_rows() -> None:
+    assert len({rounded_rows(rows) for rows in range(1, 513)}) == 48
+    assert all(rows <= rounded_rows(rows) < max(rows + 8, 1.0625 * rows + 1) for rows in range(1, 20_000))
 
 
 def test_threads_do_not_meet() -> None:

@@ -96,6 +96,22 @@ def test_precision_of_this_machine() -> None:
     assert choose_dtype("Auto", CPU) is expected
 
 
+@pytest.mark.parametrize(("longest", "seen"), [(1, 8), (9, 16), (40, 40), (58, 58), (62, 62)])
+def test_padded_texts_have_few_lengths_but_never_more_than_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, longest: int, seen: int
+) -> None:
+    monkeypatch.setattr("classifier_server.transformers_backend.pack", lambda _: None)
+    backend = TransformersBackend(load(bert_folder(tmp_path)), device=CPU, dtype=torch.float32, cpus=1)
+    assert backend.max_padding is not None
+    shapes: list[tuple[int, ...]] = []
+    model: Any = backend._model
+    model.register_forward_pre_hook(lambda *told: shapes.append(told[2]["input_ids"].shape), with_kwargs=True)
+    batch = [[7] * longest, [8]]
+    found = backend.forward(batch, 1)
+    assert shapes == [(2, seen)]
+    np.testing.assert_allclose(found, alone(tmp_path, batch), atol=1e-4)
+
+
 def test_memory_errors_are_told_apart(folder: Path) -> None:
     backend = TransformersBackend(load(folder), device=CPU, dtype=torch.float32, cpus=1)
     for error in (torch.OutOfMemoryError("full"), RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 bytes")):
