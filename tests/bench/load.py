@@ -94,11 +94,12 @@ class _Connection:
         self.socket = socket.create_connection(address, timeout=60)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.began = 0.0
+        self.busy = False
         self._buffer = bytearray()
 
     def send(self, request: bytes) -> bool:
         """Whether it went out."""
-        self.began = time.perf_counter()
+        self.began, self.busy = time.perf_counter(), True
         try:
             self.socket.sendall(request)
         except OSError:
@@ -123,6 +124,7 @@ class _Connection:
             return None
         answer = Answer(int(lines[0].split()[1]), bytes(rest[:length]), b"connection: close" in lines)
         self._buffer = bytearray(rest[length:])
+        self.busy = False
         return answer
 
     def close(self) -> None:
@@ -234,7 +236,7 @@ def open_loop(
                 break
             for key, _ in selector.select(max(min(due - now, 0.05), 0.0) if due < end else 0.05):
                 connection = key.data
-                busy = connection not in idle
+                busy = connection.busy
                 answer = connection.receive()
                 if answer is None:
                     continue
