@@ -48,7 +48,7 @@ unit: $(VENV)/ready  ## Unit tests (no cluster)
 contract: $(VENV)/ready  ## What one part writes is what the other reads
 	$(BIN)/pytest tests/contract
 
-browser: $(VENV)/ready  ## The report in a real browser (Debian's chromium, installed if missing)
+browser: $(VENV)/ready  ## The report and the playground in a real browser (Debian's chromium, installed if missing)
 	$(BIN)/python -m support.browser --install
 	$(BIN)/pytest tests -m browser
 
