@@ -61,7 +61,8 @@ class Auth(Model):
 
     api_key_secret_name: ObjectName
     """Secret of the same namespace; every value in it is a key, sent as X-API-Key or as Authorization: Bearer. Without
-    the Secret, or with an empty one, nobody may ask. A change of it is in force within a minute. Required. Mutable."""
+    the Secret, or with an empty one, nobody may ask. A change of it is in force within a minute asleep,
+    within two awake. Required. Mutable."""
 
 
 class ModelRequirement(Model):
