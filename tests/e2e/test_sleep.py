@@ -33,8 +33,8 @@ from support.traffic import Promise
 pytestmark = pytest.mark.e2e
 
 KEYS_SECONDS = {False: 60, True: 120}
-"""A changed Secret is in force after so long, by whether the deployment is awake: a kubelet may take a minute and a half
-to hand it to the pods."""
+"""A changed Secret is in force after so many seconds, by whether the deployment is awake: a kubelet may take a minute
+and a half to hand it to the pods."""
 
 
 def secret(name: str, **values: str) -> Manifest:
