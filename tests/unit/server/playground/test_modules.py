@@ -11,7 +11,7 @@ import pytest
 from classifier_artifacts.classifier_json import Task
 from classifier_trainer.evaluate.counts import count
 from support.browser import Browser
-from support.playground_page import ServerFactory
+from support.playground_page import Page, ServerFactory
 
 pytestmark = pytest.mark.browser
 
@@ -37,8 +37,7 @@ class Modules:
 @pytest.fixture(scope="module")
 def js(browser: Browser, start: ServerFactory) -> Modules:
     server = start()
-    browser.go("about:blank")
-    browser.go(f"{server.api}/")
+    Page(browser, server.api).load()
     return Modules(browser, server.api)
 
 

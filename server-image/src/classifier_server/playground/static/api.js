@@ -43,7 +43,7 @@ export async function call(path, { body, signal } = {}) {
     const error = refusal(response, answer);
     if (response.status !== 401) throw error;
     // Another request may have been given a new key meanwhile.
-    if (keys.current === key && !(await keys.ask(key === null ? NO_KEY : UNKNOWN_KEY))) throw error;
+    if (keys.current === key && !(await keys.refused(key === null ? NO_KEY : UNKNOWN_KEY))) throw error;
     signal?.throwIfAborted();
   }
 }

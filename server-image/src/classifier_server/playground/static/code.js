@@ -23,7 +23,7 @@ export function setUpCode(textOf) {
       base: address("."),
       text: textOf() || EXAMPLE,
       model: session.name ?? "model",
-      keyed: keys.current !== null,
+      keyed: keys.needed,
     });
   }
 

@@ -6,11 +6,26 @@ import { byId } from "./dom.js";
 const STORED = `api-key:${new URL(".", document.baseURI).pathname}`;
 
 let asking = null;
+let refused = false;
 const listeners = [];
 
 export const keys = {
   get current() {
     return sessionStorage.getItem(STORED);
+  },
+
+  /** Whether calls need a key, as far as is known. */
+  get needed() {
+    return refused || keys.current !== null;
+  },
+
+  /** The server asked for a key. */
+  refused(reason) {
+    if (!refused) {
+      refused = true;
+      told();
+    }
+    return keys.ask(reason);
   },
 
   /** Asks the person once, however many requests need it; answers whether there is a new key. */

@@ -6,6 +6,7 @@ import { openFile, setUpFile } from "./file.js";
 import { plural } from "./format.js";
 import { keys, setUpKeys } from "./keys.js";
 import { setUpModel } from "./model.js";
+import { passes } from "./patience.js";
 import { loadCard, onSession, session, update } from "./session.js";
 import { setUpTabs } from "./tabs.js";
 import { setUpText } from "./text.js";
@@ -31,21 +32,24 @@ async function watch() {
       update({ name });
       byId("checkpoint").textContent = checkpoint.join("/");
     }
-    if (found?.ready) break;
-    const doing = found?.message ? `: ${found.message}` : "";
-    state(found ? "busy" : "bad", found ? `${found.status ?? "Not ready"}${doing}` : "Not reachable");
-    await new Promise((resolve) => setTimeout(resolve, found ? LOADING_MS : AWAY_MS));
+    if (found?.ready && (await showCard())) break;
+    const waiting = found && !found.ready;
+    const doing = waiting && found.message ? `: ${found.message}` : "";
+    state(waiting ? "busy" : "bad", waiting ? `${found.status ?? "Not ready"}${doing}` : "Not reachable");
+    await new Promise((resolve) => setTimeout(resolve, waiting ? LOADING_MS : AWAY_MS));
   }
-  await showCard();
 }
 
+/** False where another time may do. */
 async function showCard() {
   try {
     await loadCard();
     state("good", "Ready");
   } catch (error) {
+    if (passes(error)) return false;
     state(error.status === 401 ? "busy" : "bad", error.status === 401 ? "API key needed" : error.message);
   }
+  return true;
 }
 
 function state(kind, text) {
@@ -76,7 +80,7 @@ function setUpHead() {
 
 /** A page that is opened by a link brings no key: where one is needed, the document comes as a file. */
 async function openDocs(event) {
-  if (keys.current === null && session.card !== null) return;
+  if (!keys.needed) return;
   event.preventDefault();
   try {
     const { body } = await call("openapi.json");
