@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 
 from classifier_artifacts.classifier_json import Task
+from classifier_server.config import parse
+from classifier_server.loading import load_classifier
+from classifier_server.metrics import Metrics
 from classifier_server.playground.about import MAX_MATRIX_LABELS, read_test
 from support.sample_run import sample_run
+from support.server_models import bert_folder, write_classifier_json
 
 
 @pytest.mark.parametrize("task", ["Binary", "Multiclass", "Multilabel"])
@@ -102,3 +106,20 @@ def test_only_a_matrix_that_can_be_shown_is_kept(
     assert scores is not None
     assert scores.confusion is not None
     assert scores.confusion.matrix == (matrix if kept else None)
+
+
+def test_a_checkpoint_that_is_loaded_brings_its_test(tmp_path: Path) -> None:
+    folder = bert_folder(tmp_path / "model")
+    write_classifier_json(folder, task="Multiclass", labels=[f"label-{place}" for place in range(4)], method="LoRA")
+    (folder / "test").mkdir()
+    (folder / "test" / "metrics.json").write_text('{"rows": 5, "accuracy": 0.5}')
+    config = parse({"version": "v1alpha1", "name": "m", "model": {"uri": f"file://{folder}"}}, "test")
+    classifier = load_classifier(config, Metrics(), report=lambda _: None, on_broken=lambda _: None)
+    classifier.engine.close()
+    about = classifier.about
+    assert about.test is not None
+    assert (about.test.rows, about.test.accuracy) == (5, 0.5)
+    assert about.classifier is not None
+    assert about.classifier.method == "LoRA"
+    assert about.precision in ("float32", "bfloat16")
+    assert about.device is not None
