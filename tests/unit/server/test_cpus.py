@@ -35,3 +35,15 @@ def test_cgroup_v1(tmp_path: Path, quota: str, cpus: int) -> None:
 
 def test_no_cgroup(tmp_path: Path) -> None:
     assert available_cpus(tmp_path) == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("pinned", "limit", "cpus"), [(2, "400000 100000", 2), (4, "200000 100000", 2), (3, "max 1", 3)]
+)
+def test_affinity_and_quota_both_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pinned: int, limit: str, cpus: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(pinned)))
+    (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
+    (tmp_path / "sys/fs/cgroup/cpu.max").write_text(f"{limit}\n")
+    assert available_cpus(tmp_path) == cpus
