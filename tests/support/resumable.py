@@ -56,11 +56,12 @@ def train(folder: Path, every: int, said: Path) -> None:
                 say()
                 if step.step % every == 0:
                     keeper.save_if_due()
+            torch.save(model.state_dict(), folder / "weights.pt")
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         except Terminated:
             say()
             keeper.save()
             sys.exit(EXIT_TERMINATED)
-    torch.save(model.state_dict(), folder / "weights.pt")
 
 
 def _terminate(_signal: int, _frame: Any) -> None:
