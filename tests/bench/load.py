@@ -97,9 +97,9 @@ class _Connection:
         self.busy = False
         self._buffer = bytearray()
 
-    def send(self, request: bytes) -> bool:
-        """Whether it went out."""
-        self.began, self.busy = time.perf_counter(), True
+    def send(self, request: bytes, due: float | None = None) -> bool:
+        """Whether it went out; its latency counts from when it was `due`, else from now."""
+        self.began, self.busy = time.perf_counter() if due is None else due, True
         try:
             self.socket.sendall(request)
         except OSError:
@@ -200,8 +200,9 @@ def open_loop(
     patience: float = 60.0,
     seed: int = 0,
 ) -> Load:
-    """Requests that come `rate` times a second at random moments, whether or not those before are answered. Answers are
-    awaited for `patience` seconds after the last request; what is then missing counts as lost."""
+    """Requests that come `rate` times a second at random moments, whether or not those before are answered. Latencies
+    count from those moments. Answers are awaited for `patience` seconds after the last request; what is then missing
+    counts as lost."""
     import random
 
     draw, load = random.Random(seed), Load()
@@ -220,7 +221,7 @@ def open_loop(
                     return 0
                 if fresh:
                     selector.register(connection.socket, selectors.EVENT_READ, connection)
-                if connection.send(requests()):
+                if connection.send(requests(), due):
                     return 1
                 _drop(selector, connection)
                 if fresh:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -109,7 +110,8 @@ class Table:
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
-        self._compiled = [(compile_path(row.path)[0], row) for row in rows]
+        # A name may hold a line break, which `.` would not match.
+        self._compiled = [(re.compile(compile_path(row.path)[0].pattern, re.DOTALL), row) for row in rows]
 
     def fitting(self, path: str) -> list[tuple[Row, dict[str, str]]]:
         """All rows of a path, whatever their method, each with the values of the path's parameters."""

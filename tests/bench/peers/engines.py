@@ -154,7 +154,7 @@ def main(name: str, work_file: str) -> None:
     """Prints {"seconds": {case: …}, "logits": […]}."""
     work = json.loads(Path(work_file).read_text())
     threads = work["threads"]
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ["GOMP_SPINCOUNT"] = "20000"
     import torch
 
     torch.set_num_threads(threads)

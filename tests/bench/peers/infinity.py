@@ -1,15 +1,20 @@
-"""Infinity with its torch engine."""
+"""Infinity with its torch engine, and with ONNX Runtime by optimum."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.peers.install import TORCH, ensure_environment
 from bench.peers.setting import HOST, Precision, Setting
 
-NAME = "infinity"
+NAME, OPTIMUM = "infinity", "infinity-optimum"
 _PACKAGE = "infinity-emb[torch,server]==0.0.78"
+_OPTIMUM_PACKAGES = ("infinity-emb[torch,server,optimum]==0.0.78",)
 
 
 def install() -> Path:
@@ -17,15 +22,45 @@ def install() -> Path:
     return ensure_environment(NAME, [TORCH, _PACKAGE])
 
 
+def install_optimum() -> Path:
+    """The environment of its other engine."""
+    return ensure_environment(OPTIMUM, [TORCH, *_OPTIMUM_PACKAGES])
+
+
 def setting(model: Path, port: int, precision: Precision) -> Setting:
     """Infinity for a folder. BetterTransformer is gone from the transformers that it installs."""
+    options = ["--engine", "torch", "--dtype", precision, "--no-bettertransformer"]
+    return _setting(NAME, install(), model, port, precision, options)
+
+
+def optimum_setting(model: Path, port: int, precision: Precision) -> Setting:
+    """The same with ONNX Runtime, which needs the model as ONNX."""
+    environment = install_optimum()
+    return _setting(OPTIMUM, environment, _as_onnx(model, environment), port, precision, ["--engine", "optimum"])
+
+
+def _setting(
+    name: str, environment: Path, model: Path, port: int, precision: Precision, options: Sequence[str]
+) -> Setting:
     command = [
-        *(str(install() / "bin" / "infinity_emb"), "v2", "--model-id", str(model), "--served-model-name", "m"),
-        *("--engine", "torch", "--device", "cpu", "--dtype", precision, "--no-bettertransformer"),
-        *("--host", HOST, "--port", str(port), "--log-level", "warning"),
+        *(str(environment / "bin" / "infinity_emb"), "v2", "--model-id", str(model), "--served-model-name", "m"),
+        *("--device", "cpu", *options, "--host", HOST, "--port", str(port), "--log-level", "warning"),
     ]
     variables = {"INFINITY_ANONYMOUS_USAGE_STATS": "0", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
-    return Setting(NAME, precision, command, port, "/classify", _body, _probabilities, variables)
+    return Setting(name, precision, command, port, "/classify", _body, _probabilities, variables)
+
+
+def _as_onnx(model: Path, environment: Path) -> Path:
+    """A folder beside `model` with the same classifier, written by optimum's own export."""
+    folder = model.with_name(f"{model.name}-onnx")
+    if not (folder / "model.onnx").is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        command = [
+            *(str(environment / "bin" / "optimum-cli"), "export", "onnx"),
+            *("--task", "text-classification", "--model", str(model), str(folder)),
+        ]
+        subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": "", "HF_HUB_OFFLINE": "1"})
+    return folder
 
 
 def _body(text: str) -> object:

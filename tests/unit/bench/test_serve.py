@@ -9,11 +9,14 @@ import pytest
 
 from bench.peers import infinity, ours, vllm
 from bench.peers.setting import Setting
-from bench.serve import Found, figures
+from bench.serve import Case, Found, figures
 
 
-def found(rates: dict[int, list[float]], ready: float) -> Found:
-    return Found(ready={"warm": ready}, rates=rates, p95={callers: [0.1] for callers in rates}, own_cpu=[0.02])
+ONE, EIGHT = Case("", 1), Case("mixed", 8)
+
+
+def found(rates: dict[Case, list[float]], ready: float, latency: float = 0.1) -> Found:
+    return Found(ready={"warm": ready}, rates=rates, latencies={case: [latency] * 9 for case in rates}, own_cpu=[0.02])
 
 
 def test_ratios_are_to_the_best_peer_of_each_comparison() -> None:
@@ -21,17 +24,20 @@ def test_ratios_are_to_the_best_peer_of_each_comparison() -> None:
         row.key: row
         for row in figures(
             {
-                "ours float32": found({1: [10, 30, 20]}, 5.0),
-                "ours auto": found({1: [30, 31, 29]}, 4.0),
-                "vllm float32": found({1: [10, 11, 9]}, 40.0),
-                "vllm bfloat16": found({1: [20, 20, 20]}, 41.0),
-                "infinity float32": found({1: [16, 16, 16]}, 20.0),
+                "ours float32": found({ONE: [10, 30, 20]}, 5.0),
+                "ours auto": found({ONE: [30, 31, 29]}, 4.0, latency=0.12),
+                "vllm float32": found({ONE: [10, 11, 9]}, 40.0),
+                "vllm bfloat16": found({ONE: [20, 20, 20]}, 41.0, latency=0.2),
+                "infinity float32": found({ONE: [16, 16, 16]}, 20.0),
             },
-            [1],
+            [ONE],
         )
     }
     assert rows["ratio_1_client"].value == 1.5
     assert rows["fp32_ratio_1_client"].value == 1.25
+    # to the soonest of the peers, which need not be the fastest
+    assert (rows["p99_ratio_1_client"].value, rows["p99_ratio_1_client"].kept) == (1.2, False)
+    assert (rows["fp32_p99_ratio_1_client"].value, rows["fp32_p99_ratio_1_client"].kept) == (1.0, True)
     assert (rows["ready_warm_cache_s"].value, rows["ready_best_peer_s"].value) == (4.0, 20.0)
     assert rows["ready_warm_cache_s"].kept
     assert rows["ours_float32_1_per_s"].value == 20
@@ -39,11 +45,9 @@ def test_ratios_are_to_the_best_peer_of_each_comparison() -> None:
 
 
 def test_being_slower_is_told() -> None:
-    rows = {
-        row.key: row
-        for row in figures({"ours auto": found({8: [5]}, 9.0), "vllm bfloat16": found({8: [10]}, 8.0)}, [8])
-    }
-    assert (rows["ratio_8_clients"].value, rows["ratio_8_clients"].kept) == (0.5, False)
+    measured = {"ours auto": found({EIGHT: [14]}, 9.0), "vllm bfloat16": found({EIGHT: [10]}, 8.5)}
+    rows = {row.key: row for row in figures(measured, [EIGHT])}
+    assert (rows["mixed_ratio_8_clients"].value, rows["mixed_ratio_8_clients"].kept) == (1.4, False)
     assert not rows["ready_warm_cache_s"].kept
 
 
