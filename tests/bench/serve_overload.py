@@ -184,7 +184,7 @@ def figures(found: Overload, ends: Ends, plan: Plan) -> list[Row]:
         Row("capacity_per_s", "what 32 clients are answered", round(found.capacity, 1), "requests/s"),
         Row("overload_answered_per_s", "answered under overload", round(load.per_second, 1), "requests/s"),
         Row("overload_429_share", "told to come again", round(load.statuses[429] / max(load.sent, 1), 3)),
-        Row("overload_p95_s", "95th percentile of those answered, since they were due", round(load.quantile(0.95), 2), "s"),
+        Row("overload_p95_s", "95th percentile of answers, since they were due", round(load.quantile(0.95), 2), "s"),
     ]  # fmt: skip
 
 
