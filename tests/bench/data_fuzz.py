@@ -1,6 +1,6 @@
 """Malformed data: every one ends in a sentence for the user, never in a traceback or a half-written checkpoint.
 
-Run by hand: `python tests/bench/data_fuzz.py`. 10,000 data sets in process, through reader, splits and profile, and
+`make bench NAME=data_fuzz`, about ten minutes. 10,000 data sets in process, through reader, splits and profile, and
 100 through the command.
 """
 
@@ -139,7 +139,7 @@ def main() -> None:
         "JSONL, JSON, CSV and Parquet: odd values, rows, bytes, containers and classes, and parts of the configuration "
         "that the data does not fit.",
     ]
-    write("data_fuzz", title="Malformed data", command="python tests/bench/data_fuzz.py", rows=rows, notes=notes)
+    write("data_fuzz", title="Malformed data", command="make bench NAME=data_fuzz", rows=rows, notes=notes)
     if wrong:
         sys.exit(1)
 

@@ -9,12 +9,12 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.peers.install import TORCH, ensure_environment
+from bench.peers.install import TORCH, ensure_environment, site_packages
 from bench.peers.setting import HOST, Precision, Setting
 
 NAME, OPTIMUM = "infinity", "infinity-optimum"
 _PACKAGE = "infinity-emb[torch,server]==0.0.78"
-_OPTIMUM_PACKAGES = ("infinity-emb[torch,server,optimum]==0.0.78",)
+_OPTIMUM_PACKAGE = "infinity-emb[torch,server,optimum]==0.0.78"
 
 
 def install() -> Path:
@@ -24,7 +24,13 @@ def install() -> Path:
 
 def install_optimum() -> Path:
     """The environment of its other engine."""
-    return ensure_environment(OPTIMUM, [TORCH, *_OPTIMUM_PACKAGES])
+    return ensure_environment(OPTIMUM, [TORCH, _OPTIMUM_PACKAGE], _mend)
+
+
+def _mend(environment: Path) -> None:
+    # The optimum that pip brings wants the file's name, where Infinity gives its path.
+    code = site_packages(environment) / "infinity_emb" / "transformer" / "classifier" / "optimum.py"
+    code.write_text(code.read_text().replace("onnx_file.as_posix()", "onnx_file.name"))
 
 
 def setting(model: Path, port: int, precision: Precision) -> Setting:
@@ -36,7 +42,9 @@ def setting(model: Path, port: int, precision: Precision) -> Setting:
 def optimum_setting(model: Path, port: int, precision: Precision) -> Setting:
     """The same with ONNX Runtime, which needs the model as ONNX."""
     environment = install_optimum()
-    return _setting(OPTIMUM, environment, _as_onnx(model, environment), port, precision, ["--engine", "optimum"])
+    # Its warm-up asks with a text that is longer than the model takes, which this engine does not cut.
+    options = ["--engine", "optimum", "--no-model-warmup"]
+    return _setting(OPTIMUM, environment, _as_onnx(model, environment), port, precision, options)
 
 
 def _setting(

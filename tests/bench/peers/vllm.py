@@ -4,6 +4,7 @@ command asks for the version of a package called `vllm`, while this one is calle
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -47,6 +48,8 @@ def setting(model: Path, port: int, precision: Precision) -> Setting:
     variables = {
         "LD_PRELOAD": ":".join(map(str, libraries)),
         "VLLM_CPU_KVCACHE_SPACE": "1",
+        # By itself it leaves a core to its other processes.
+        "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, sorted(os.sched_getaffinity(0)))),
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
         "HF_HUB_OFFLINE": "1",
