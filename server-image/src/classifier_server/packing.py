@@ -12,9 +12,7 @@ they differ, as with learned relative positions, sliding windows or pooling over
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
 
@@ -22,52 +20,19 @@ import numpy as np
 import torch
 from torch import nn
 from transformers import AttentionInterface, PreTrainedModel
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions
+
+from classifier_server.last_layer import lengthen, shorten
+from classifier_server.packed_rows import Row, Run, attention, current, rounded_rows
 
 logger = logging.getLogger(__name__)
 
 _ATTENTION = "classifier_packed"
-# What would have to be known about other texts' tokens, or is another attention altogether.
-_UNKNOWN = ("sliding_window", "softcap", "position_bias", "cache", "s_aux", "block_table")
 _TOLERANCE = 1e-4
 _TRIED_LENGTHS = (3, 7, 7, 19)
-_ROWS_STEP = 8
 _SEED = 0
 
 Pooled = Literal["first", "last"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """Neighbouring texts of one length."""
-
-    start: int
-    """Their first token."""
-    texts: int
-    length: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """Texts one after another."""
-
-    ids: torch.Tensor
-    """Token ids [1, tokens]."""
-    positions: torch.Tensor
-    """[1, tokens], of each token within its text."""
-    runs: tuple[_Run, ...]
-    pooled: torch.Tensor
-    """The token of each text [texts] whose hidden state the head takes."""
-
-
-class _Current(threading.local):
-    """What this thread computes."""
-
-    row: _Row | None = None
-
-
-_current = _Current()
 
 
 class Packed:
@@ -78,51 +43,47 @@ class Packed:
         self._pooled = pooled
         self._first_position = first_position
         self._pad = model.config.get_text_config().pad_token_id
+        self.shortened = False
+        """Whether the last layer is computed for the pooled tokens alone."""
 
     def logits(self, batch: Sequence[Sequence[int]]) -> torch.Tensor:
         """Logits [texts, labels] of the token ids of each text."""
         order = sorted(range(len(batch)), key=lambda text: len(batch[text]))
         row = self._row([batch[text] for text in order])
-        _current.row = row
+        current.row = row
         try:
             # The head's own code sees a batch of texts of one token each.
             found: torch.Tensor = self._model(input_ids=row.ids[0, row.pooled].unsqueeze(1)).logits
         finally:
-            _current.row = None
+            current.row = None
         back = torch.empty(len(order), dtype=torch.long)
         back[torch.tensor(order)] = torch.arange(len(order))
         return found[back]
 
-    def _row(self, texts: Sequence[Sequence[int]]) -> _Row:
+    def _row(self, texts: Sequence[Sequence[int]]) -> Row:
         lengths = np.fromiter(map(len, texts), np.int64, len(texts))
         starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
         ids = np.concatenate([np.asarray(text, np.int64) for text in texts])
         positions = np.arange(len(ids)) - np.repeat(starts, lengths) + self._first_position
-        runs: list[_Run] = []
+        runs: list[Run] = []
         for length, group in groupby(zip(starts.tolist(), lengths.tolist(), strict=True), key=lambda text: text[1]):
             begins = [start for start, _ in group]
-            runs.append(_Run(begins[0], len(begins), length))
+            runs.append(Run(begins[0], len(begins), length))
         pooled = starts if self._pooled == "first" else starts + [_last_token(text, self._pad) for text in texts]
+        kept = None
+        # A token before the last one would not see the whole text in a decoder.
+        if self.shortened and (self._pooled == "first" or (pooled == starts + lengths - 1).all()):
+            kept = np.concatenate([pooled, np.repeat(pooled[-1:], rounded_rows(len(pooled)) - len(pooled))])
         # A text of nobody's fills the row up, see rounded_rows; one position that every model has is enough for it.
         filling = rounded_rows(len(ids)) - len(ids)
         if filling:
-            runs.append(_Run(len(ids), 1, filling))
+            runs.append(Run(len(ids), 1, filling))
             ids = np.concatenate([ids, np.full(filling, self._pad or 0, np.int64)])
             positions = np.concatenate([positions, np.full(filling, self._first_position)])
-        return _Row(
+        return Row(
             torch.from_numpy(ids).unsqueeze(0), torch.from_numpy(positions).unsqueeze(0), tuple(runs),
-            torch.from_numpy(np.asarray(pooled, np.int64)),
+            torch.from_numpy(np.asarray(pooled, np.int64)), None if kept is None else torch.from_numpy(kept),
         )  # fmt: skip
-
-
-def rounded_rows(rows: int) -> int:
-    """The next of few numbers of rows: 8, 16 … 256, 272 … 512, 544 and so on, sixteen from a power of two to the next.
-
-    oneDNN makes machine code for each number of rows that it meets, and keeps it: half a megabyte for every shape of
-    weights. Measured with MiniLM, rows of any number up to 512 took a gigabyte after a few hundred batches.
-    """
-    step = max(_ROWS_STEP, 1 << max((rows - 1).bit_length() - 5, 0))
-    return -(-rows // step) * step
 
 
 def pack(model: PreTrainedModel) -> Packed | None:
@@ -135,9 +96,11 @@ def pack(model: PreTrainedModel) -> Packed | None:
     try:
         with torch.inference_mode():
             hidden, logits = _alone(model, texts)
-            AttentionInterface.register(_ATTENTION, _attention)
+            AttentionInterface.register(_ATTENTION, attention)
             model.set_attn_implementation(_ATTENTION)
             packed = next(_fitting(model, texts, hidden, logits), None)
+            if packed is not None:
+                _shorten(packed, model, texts, logits)
     except Exception as error:  # whatever the code of some architecture raises that was not made for this
         logger.debug("texts are not packed: %s", error)
         packed = None
@@ -165,11 +128,11 @@ def _fitting(
     for first_position in dict.fromkeys((0, int(pad or 0) + 1)):
         probe = Packed(model, "first", first_position)
         row = probe._row(texts)
-        _current.row = row
+        current.row = row
         try:
             found = base(input_ids=row.ids, position_ids=row.positions).last_hidden_state[0]
         finally:
-            _current.row = None
+            current.row = None
         expected = torch.cat(list(hidden))
         if not _close(found[: len(expected)], expected):
             continue
@@ -180,6 +143,18 @@ def _fitting(
                 yield packed
 
 
+def _shorten(packed: Packed, model: PreTrainedModel, texts: Sequence[Sequence[int]], logits: torch.Tensor) -> None:
+    """Lets the last layer compute the pooled tokens alone, where that gives the same logits."""
+    packed.shortened = shorten(model)
+    try:
+        if packed.shortened and _close(packed.logits(texts), logits):
+            return
+    except Exception as error:  # as in pack
+        logger.debug("the last layer is computed whole: %s", error)
+    packed.shortened = False
+    lengthen(model)
+
+
 class _Base(nn.Module):
     """In the place of the base model: computes this thread's row, and gives the head the pooled tokens alone."""
 
@@ -188,10 +163,11 @@ class _Base(nn.Module):
         self.base = base
 
     def forward(self, *_: Any, **__: Any) -> BaseModelOutputWithPoolingAndCrossAttentions:
-        row = _current.row
+        row = current.row
         if row is None:
             raise RuntimeError("a packed model computes rows only")
-        hidden = self.base(input_ids=row.ids, position_ids=row.positions).last_hidden_state[0, row.pooled].unsqueeze(1)
+        states = self.base(input_ids=row.ids, position_ids=row.positions).last_hidden_state[0]
+        hidden = (states[row.pooled] if row.kept is None else states[: len(row.pooled)]).unsqueeze(1)
         pooler: Callable[[torch.Tensor], torch.Tensor] | None = getattr(self.base, "pooler", None)
         return BaseModelOutputWithPoolingAndCrossAttentions(
             last_hidden_state=hidden, pooler_output=None if pooler is None else pooler(hidden)
@@ -208,38 +184,6 @@ def _unwrap(model: PreTrainedModel) -> None:
     base = getattr(model, model.base_model_prefix)
     if isinstance(base, _Base):
         setattr(model, model.base_model_prefix, base.base)
-
-
-def _attention(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-    is_causal: bool | None = None,
-    **options: Any,
-) -> tuple[torch.Tensor, None]:
-    """Attention of each text by itself; shapes as transformers has them: [1, heads, tokens, size] in, [1, tokens,
-    heads, size] out."""
-    row = _current.row
-    if row is None or attention_mask is not None or any(options.get(name) is not None for name in _UNKNOWN):
-        raise NotImplementedError("another attention than packed texts have")
-    if len(row.runs) == 1 and row.runs[0].texts == 1:
-        return sdpa_attention_forward(module, query, key, value, None, scaling=scaling, is_causal=is_causal)
-    found = []
-    for run in row.runs:
-        queries, keys, values = (_texts_of(run, whole) for whole in (query, key, value))
-        one, _ = sdpa_attention_forward(module, queries, keys, values, None, scaling=scaling, is_causal=is_causal)
-        found.append(one.flatten(0, 1))
-    return torch.cat(found).unsqueeze(0), None
-
-
-def _texts_of(run: _Run, whole: torch.Tensor) -> torch.Tensor:
-    """[1, heads, tokens, size] as [texts, heads, length, size]."""
-    heads, size = whole.shape[1], whole.shape[3]
-    tokens = whole[0, :, run.start : run.start + run.texts * run.length]
-    return tokens.view(heads, run.texts, run.length, size).transpose(0, 1)
 
 
 def _alone(model: Any, texts: Sequence[Sequence[int]]) -> tuple[list[torch.Tensor], torch.Tensor]:

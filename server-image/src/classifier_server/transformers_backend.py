@@ -48,7 +48,7 @@ class TransformersBackend:
         model.config.use_cache = False
         packed = pack(model) if on_cpu else None
         if dtype == torch.bfloat16:
-            to_bfloat16(model, device)
+            to_bfloat16(model, device, None if packed is None else packed.logits)
         module: torch.nn.Module = model  # transformers hides the types of to() behind its decorators
         self._model = module.to(device)
         if on_cpu:
@@ -89,7 +89,7 @@ class TransformersBackend:
         return logits
 
     def _rounded(self, longest: int) -> int:
-        """On a CPU one of few lengths, for the reason that packing.rounded_rows gives."""
+        """On a CPU one of few lengths, for the reason that packed_rows.rounded_rows gives."""
         if self._device.type != "cpu":
             return longest
         rounded = -(-longest // _LENGTH_STEP) * _LENGTH_STEP

@@ -11,7 +11,8 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from classifier_artifacts.bfloat16 import head_modules, to_bfloat16
-from classifier_server.packing import pack, rounded_rows
+from classifier_server.packed_rows import rounded_rows
+from classifier_server.packing import pack
 
 VOCABULARY, PAD = 120, 1
 _SMALL: dict[str, Any] = {
@@ -73,6 +74,7 @@ def test_packed_texts_are_as_alone(kind: str) -> None:
     assert np.ptp(expected, axis=0).min() > 0.1  # the rows do differ
     packed = pack(make(kind, PACKED[kind]))
     assert packed is not None
+    assert packed.shortened == (kind != "gpt2")  # whose attention gives its output the shape of its input
     with torch.inference_mode():
         for some in (batch, batch[:1], batch[4:7], batch[::-1]):
             rows = [batch.index(text) for text in some]
@@ -131,7 +133,7 @@ def test_bfloat16_comes_after_packing() -> None:
     model = make("llama", PACKED["llama"])
     packed = pack(model)
     assert packed is not None
-    to_bfloat16(model, torch.device("cpu"))
+    to_bfloat16(model, torch.device("cpu"), packed.logits)
     expected = make("llama", PACKED["llama"])
     to_bfloat16(expected, torch.device("cpu"))
     # The same layers are compensated, wrapped or not.
