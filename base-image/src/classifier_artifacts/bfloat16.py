@@ -38,8 +38,8 @@ Logits = Callable[[Sequence[Sequence[int]]], torch.Tensor]
 def to_bfloat16(model: PreTrainedModel, device: torch.device, logits: Logits | None = None) -> None:
     """Makes the fp32 `model` (or one cast by `cast_backbone`) compute in bfloat16, in place.
 
-    Its head stays in float32, for a head is tiny and the logits' last bits decide. `logits` computes them, where that is
-    not a call of the model.
+    Its head stays in float32, for a head is tiny and the logits' last bits decide. `logits` computes them, where that
+    is not a call of the model.
     """
     heads = head_modules(model)
     if device.type == "cuda":
@@ -107,15 +107,28 @@ def cast(model: nn.Module, dtype: torch.dtype, but: Collection[int] = ()) -> Non
             tensor.data = tensor.data.to(dtype)
 
 
+def keep_bfloat16(linear: nn.Linear) -> None:
+    """Lets `linear`, once it is a RoundingLinear, answer in the format of its product, because what comes next rounds
+    to it anyway."""
+    linear.keeps_bfloat16 = True
+
+
 class RoundingLinear(nn.Linear):
     """A product in bfloat16 between activations in float32."""
 
+    keeps_bfloat16 = False
+
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        return F.linear(input.to(torch.bfloat16), self.weight, self.bias).float()
+        return self.shown(F.linear(input.to(torch.bfloat16), self.weight, self.bias))
+
+    def shown(self, product: torch.Tensor) -> torch.Tensor:
+        """The product as it is answered."""
+        return product if self.keeps_bfloat16 else product.float()
 
 
 class CompensatedLinear(nn.Linear):
-    """The same with twice the significant bits in its input: the rounded input and what rounding took from it."""
+    """The same with twice the significant bits in its input, the rounded input and what rounding took from it; its
+    answer is always in float32."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         rounded = input.to(torch.bfloat16)

@@ -168,8 +168,8 @@ class Engine:
         lock = threading.RLock()
         self._changed = threading.Condition(lock)
         # Of the first worker, the only one that computes with several threads. Each worker that does so would keep some
-        # of its own, and with more of them than CPUs OpenMP lets all sleep between any two steps: measured with one text
-        # of 70 tokens, 20 ms instead of 14.
+        # of its own, and with more of them than CPUs OpenMP lets all sleep between any two steps: measured with one
+        # text of 70 tokens, 20 ms instead of 14.
         self._single = threading.Condition(lock)
         self._queue: list[_Text] = []
         self._load = _Load()

@@ -1,7 +1,7 @@
 """The last layer of a packed model, of which the head takes one token a text.
 
-Keys and values are needed of all tokens; what comes behind them, most of the layer, of those tokens alone. With MiniLM's
-six layers an eighth of all products is saved.
+Keys and values are needed of all tokens; what comes behind them, most of the layer, of those tokens alone. With six
+layers an eighth of all products is saved.
 """
 
 from __future__ import annotations
@@ -10,34 +10,13 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
 
 from classifier_server.packed_rows import Row, StoppedError, current
 
 
-def shorten(model: PreTrainedModel) -> bool:
-    """Wraps the last layer of the packed `model`; False where there is no list of its layers."""
-    layers = _layers(model)
-    if layers is None:
-        return False
-    layers[-1] = _LastLayer(layers[-1])
-    return True
+class LastLayer(nn.Module):
+    """In the place of any architecture's last layer."""
 
-
-def lengthen(model: PreTrainedModel) -> None:
-    """Takes `shorten` back."""
-    layers = _layers(model)
-    if layers is not None and isinstance(layers[-1], _LastLayer):
-        layers[-1] = layers[-1].layer
-
-
-def _layers(model: PreTrainedModel) -> nn.ModuleList | None:
-    count = model.config.get_text_config().num_hidden_layers
-    lists = (part for part in model.modules() if isinstance(part, nn.ModuleList) and len(part) == count)
-    return next(lists, None)
-
-
-class _LastLayer(nn.Module):
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
         self.layer = layer

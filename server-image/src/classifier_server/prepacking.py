@@ -71,11 +71,11 @@ class _PackedLinear(nn.Linear):
         return _product(input, self.packed, self.bias, "none", [], "")
 
 
-class _PackedRounding(nn.Linear):
+class _PackedRounding(RoundingLinear):
     packed: torch.Tensor
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        return _product(input.to(torch.bfloat16), self.packed, self.bias, "none", [], "").float()
+        return self.shown(_product(input.to(torch.bfloat16), self.packed, self.bias, "none", [], ""))
 
 
 class _PackedCompensated(nn.Linear):
