@@ -1,6 +1,6 @@
 """Requests a second beside vLLM and Infinity on a CPU, and how soon each is ready.
 
-`make bench NAME=serve`, about forty minutes on a machine that does nothing else. All serve the same MiniLM classifier.
+`make bench NAME=serve`, about half an hour on a machine that does nothing else. All serve the same MiniLM classifier.
 A request has one text, of about 70 tokens or of 8 to 512; 1, 8, 32 and 128 clients ask again as soon as they are
 answered. The servers take turns, those whose turn it is not are stopped, and the median of five rounds counts. Two
 comparisons: all in float32, and each at its best setting. `--quick` takes seconds for each and writes nothing.
@@ -99,7 +99,7 @@ def settings(peers: Sequence[str]) -> list[Setting]:
     makers: dict[str, tuple[Callable[[Path, int, Precision], Setting], tuple[Precision, ...]]] = {
         ours.NAME: (ours.setting, ("float32", "auto")),
         vllm.NAME: (vllm.setting, ("float32", "auto", "bfloat16")),
-        infinity.NAME: (infinity.setting, ("float32", "bfloat16")),
+        infinity.NAME: (infinity.setting, ("float32",)),
         infinity.OPTIMUM: (infinity.optimum_setting, ("float32",)),
     }
     model, ports = served_model(), count(FIRST_PORT)
@@ -258,14 +258,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measures, prints the table, and writes it unless `--quick`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of a few seconds; writes nothing")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clients", type=int, nargs="+", default=list(CLIENTS))
     parser.add_argument("--texts", nargs="+", default=list(LENGTHS))
     parser.add_argument("--peers", nargs="+", default=[ours.NAME, vllm.NAME, infinity.NAME, infinity.OPTIMUM])
     options = parser.parse_args(arguments)
     cases = [Case(texts, clients) for texts in options.texts for clients in options.clients]
-    rounds, warm_up = (1, 1.0) if options.quick else (options.rounds, 1.5)
+    rounds, warm_up = (1, 1.0) if options.quick else (options.rounds, 1.0)
     plan = Plan(cases, rounds, options.seconds, warm_up, cold=not options.quick)
     with tempfile.TemporaryDirectory(prefix="bench-serve-") as logs:
         found = measure(settings(options.peers), plan, Path(logs))

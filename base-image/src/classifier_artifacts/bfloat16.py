@@ -110,7 +110,7 @@ def cast(model: nn.Module, dtype: torch.dtype, but: Collection[int] = ()) -> Non
 def keep_bfloat16(linear: nn.Linear) -> None:
     """Lets `linear`, once it is a RoundingLinear, answer in the format of its product, because what comes next rounds
     to it anyway."""
-    linear.keeps_bfloat16 = True
+    linear.__dict__["keeps_bfloat16"] = True
 
 
 class RoundingLinear(nn.Linear):

@@ -48,15 +48,15 @@ def select(queue: Sequence[Waiting[CallerT]], limits: BatchLimits) -> list[Waiti
     """The next batch out of `queue` (oldest first, not empty), at least one text and within `limits` beyond that.
 
     It starts with the oldest text of the caller who was served longest ago, so that a caller of 256 texts and one of a
-    single text take turns. The texts of nearest length join it: first each caller's fair share of the tokens, then
-    whatever still fits.
+    single text take turns. The texts of nearest length join it, or the oldest ones where texts are not padded: first
+    each caller's fair share of the tokens, then whatever still fits.
     """
     first = min(queue, key=lambda waiting: waiting.caller.served)
     if len(queue) == 1:
         return [first]
-    others = sorted(
-        (waiting for waiting in queue if waiting is not first), key=lambda waiting: abs(waiting.length - first.length)
-    )
+    others = [waiting for waiting in queue if waiting is not first]
+    if limits.padding is not None:
+        others.sort(key=lambda waiting: abs(waiting.length - first.length))
     share = limits.tokens / len({id(waiting.caller) for waiting in queue})
     batch = _Filling(first, limits)
     left = [waiting for waiting in others if not batch.take(waiting, share)]

@@ -51,13 +51,13 @@ class _Layer(nn.Module):
             raise NotImplementedError("another attention than packed texts have")
         states = hidden[0]
         if self.query is None:
-            projected = self.projections(states).unflatten(1, (3, self._heads, self._size))
+            projected = self.projections(states).view(-1, 3, self._heads, self._size)
             attended = self._attention(row, *projected.unbind(1))
         else:
-            keys, values = self.projections(states).unflatten(1, (2, self._heads, self._size)).unbind(1)
+            keys, values = self.projections(states).view(-1, 2, self._heads, self._size).unbind(1)
             if row.kept is not None:
                 states = states[row.kept]
-            queries = self.query(states).unflatten(1, (self._heads, self._size))
+            queries = self.query(states).view(-1, self._heads, self._size)
             attend = self._attention if row.kept is None else self._attention_of_kept
             attended = attend(row, queries, keys, values)
         states = self.attended_norm(self.attended(attended).add_(states))
@@ -68,9 +68,9 @@ class _Layer(nn.Module):
         found = torch.empty(queries.shape, dtype=queries.dtype)
         for run in row.runs:
             place = slice(run.start, run.start + run.texts * run.length)
-            shape = (run.texts, run.length)
-            parts = (whole[place].unflatten(0, shape).transpose(1, 2) for whole in (queries, keys, values))
-            found[place].unflatten(0, shape).copy_(F.scaled_dot_product_attention(*parts).transpose(1, 2))
+            shape = (run.texts, run.length, self._heads, self._size)
+            parts = (whole[place].view(shape).transpose(1, 2) for whole in (queries, keys, values))
+            found[place].view(shape).copy_(F.scaled_dot_product_attention(*parts).transpose(1, 2))
         return found.flatten(1)
 
     def _attention_of_kept(
@@ -82,9 +82,9 @@ class _Layer(nn.Module):
             if done == texts:  # what fills the row up
                 break
             place = slice(run.start, run.start + run.texts * run.length)
-            shape = (run.texts, run.length)
+            shape = (run.texts, run.length, self._heads, self._size)
             those = slice(done, done + run.texts)
-            parts = (whole[place].unflatten(0, shape).transpose(1, 2) for whole in (keys, values))
+            parts = (whole[place].view(shape).transpose(1, 2) for whole in (keys, values))
             found[those] = F.scaled_dot_product_attention(queries[those].unsqueeze(2), *parts).squeeze(2)
             done += run.texts
         return found.flatten(1)
