@@ -69,8 +69,8 @@ class _Layer(nn.Module):
         for run in row.runs:
             place = slice(run.start, run.start + run.texts * run.length)
             shape = (run.texts, run.length, self._heads, self._size)
-            parts = (whole[place].view(shape).transpose(1, 2) for whole in (queries, keys, values))
-            found[place].view(shape).copy_(F.scaled_dot_product_attention(*parts).transpose(1, 2))
+            query, key, value = (whole[place].view(shape).transpose(1, 2) for whole in (queries, keys, values))
+            found[place].view(shape).copy_(F.scaled_dot_product_attention(query, key, value).transpose(1, 2))
         return found.flatten(1)
 
     def _attention_of_kept(
@@ -84,8 +84,8 @@ class _Layer(nn.Module):
             place = slice(run.start, run.start + run.texts * run.length)
             shape = (run.texts, run.length, self._heads, self._size)
             those = slice(done, done + run.texts)
-            parts = (whole[place].view(shape).transpose(1, 2) for whole in (keys, values))
-            found[those] = F.scaled_dot_product_attention(queries[those].unsqueeze(2), *parts).squeeze(2)
+            key, value = (whole[place].view(shape).transpose(1, 2) for whole in (keys, values))
+            found[those] = F.scaled_dot_product_attention(queries[those].unsqueeze(2), key, value).squeeze(2)
             done += run.texts
         return found.flatten(1)
 

@@ -12,7 +12,14 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForSequenceClassification
 
-from classifier_artifacts.bfloat16 import cast_backbone, head_modules, to_bfloat16
+from classifier_artifacts.bfloat16 import (
+    CompensatedLinear,
+    RoundingLinear,
+    cast_backbone,
+    head_modules,
+    keep_bfloat16,
+    to_bfloat16,
+)
 from classifier_artifacts.folder import open_folder
 from support.tiny_models import tiny_folder, tiny_tokenizer
 
@@ -96,3 +103,32 @@ def test_on_a_cpu_only_the_products_are_rounded(tmp_path: Path) -> None:
     assert model.model.norm.weight.dtype == torch.float32
     assert [type(part) for part in head_modules(model)] == [nn.Linear]
     assert model.score.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("factor", "kinds"), [(0.01, {"RoundingLinear"}), (30.0, {"RoundingLinear", "CompensatedLinear"})]
+)
+def test_a_second_product_is_for_models_that_need_it(tmp_path: Path, factor: float, kinds: set[str]) -> None:
+    """Larger logits differ by more."""
+    model = classifier(tmp_path / "base", torch.float32)
+    with torch.no_grad():
+        model.score.weight.mul_(factor)
+        module: nn.Module = model
+        expected = module(input_ids=IDS).logits
+        to_bfloat16(model, torch.device("cpu"))
+        found = module(input_ids=IDS).logits
+    assert {
+        type(part).__name__ for part in model.modules() if isinstance(part, (RoundingLinear, CompensatedLinear))
+    } == kinds
+    assert 0 < float((found - expected).abs().max()) < 0.05 * float(expected.abs().max())
+
+
+def test_what_is_rounded_next_stays_narrow() -> None:
+    linear = nn.Linear(4, 4)
+    keep_bfloat16(linear)
+    assert linear(torch.ones(1, 4)).dtype == torch.float32
+    linear.to(torch.bfloat16)
+    linear.__class__ = RoundingLinear
+    assert linear(torch.ones(1, 4)).dtype == torch.bfloat16
+    linear.__class__ = CompensatedLinear
+    assert linear(torch.ones(1, 4)).dtype == torch.float32

@@ -11,7 +11,6 @@ from bench.peers import infinity, ours, vllm
 from bench.peers.setting import Setting
 from bench.serve import Case, Found, figures
 
-
 ONE, EIGHT = Case("", 1), Case("mixed", 8)
 
 

@@ -33,9 +33,9 @@ def test_padding_is_bounded() -> None:
     assert lengths(select(queue, BatchLimits(tokens=64, padding=0.5))) == [30, 10]
 
 
-def test_without_padding_all_lengths_go_together() -> None:
+def test_without_padding_all_lengths_go_together_oldest_first() -> None:
     queue = queue_of((Caller(0), 30), (Caller(1), 2), (Caller(2), 31), (Caller(3), 33), (Caller(4), 1))
-    assert lengths(select(queue, BatchLimits(tokens=64, padding=None))) == [30, 31, 2, 1]
+    assert lengths(select(queue, BatchLimits(tokens=64, padding=None))) == [30, 2, 31, 1]
 
 
 def test_a_large_request_leaves_room_for_small_ones() -> None:

@@ -86,7 +86,7 @@ async def test_texts_that_are_not_padded_are_batched_whatever_their_length() -> 
         await until(lambda: engine.queued == 3)
         backend.gate.set()
         await asyncio.gather(first, *rest)
-    assert [[len(text) for text in batch] for batch in backend.batches] == [[5], [3, 8, 40]]
+    assert [[len(text) for text in batch] for batch in backend.batches] == [[5], [3, 40, 8]]
     assert padding == [(5, 5), (51, 51)]
 
 
@@ -209,6 +209,30 @@ async def test_one_text_uses_all_threads_and_many_use_all_workers() -> None:
     assert backend.threads == [4, 1, 1, 1, 1]
     # How the eight are dealt out depends on which workers are awake at that moment.
     assert sum(len(batch) for batch in backend.batches[1:]) == 8
+
+
+async def test_single_texts_are_computed_by_one_worker() -> None:
+    threads: list[str] = []
+
+    def note(_: Sequence[Sequence[int]]) -> None:
+        threads.append(threading.current_thread().name)
+
+    backend = FakeBackend(workers=3, fail=note)
+    with running(backend) as engine:
+        for _ in range(10):
+            await infer(engine, [[1]])
+            await until(lambda: not any(worker.busy for worker in engine._workers))
+        assert set(threads) == {"batcher-0"}
+        assert backend.threads == [3] * 10
+        # Another one does not wait for it, but takes one thread.
+        backend.gate.clear()
+        both = [asyncio.create_task(infer(engine, [[2]]))]
+        await until(lambda: len(backend.batches) == 11)
+        both.append(asyncio.create_task(infer(engine, [[3]])))
+        await until(lambda: len(backend.batches) == 12)
+        backend.gate.set()
+        await asyncio.gather(*both)
+    assert backend.threads[10:] == [3, 1]
 
 
 async def test_a_single_text_does_not_wait_for_a_large_request() -> None:

@@ -11,8 +11,10 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from classifier_artifacts.bfloat16 import head_modules, to_bfloat16
+from classifier_server import fused_layers
 from classifier_server.packed_rows import rounded_rows
 from classifier_server.packing import pack
+from classifier_server.prepacking import prepack
 
 VOCABULARY, PAD = 120, 1
 _SMALL: dict[str, Any] = {
@@ -34,6 +36,7 @@ PACKED: dict[str, dict[str, Any]] = {
     "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64},
     "gpt2": {},
 }
+FUSED = {"bert", "roberta", "xlm-roberta", "electra", "camembert"}
 PADDED: dict[str, dict[str, Any]] = {
     "albert": {"embedding_size": 32},
     "mistral": {**_DECODER, "sliding_window": 4},
@@ -72,8 +75,10 @@ def test_packed_texts_are_as_alone(kind: str) -> None:
     batch = [*texts(9), [7] * 12, [8] * 12, [9]]
     expected = alone(make(kind, PACKED[kind]), batch)
     assert np.ptp(expected, axis=0).min() > 0.1  # the rows do differ
-    packed = pack(make(kind, PACKED[kind]))
+    model = make(kind, PACKED[kind])
+    packed = pack(model)
     assert packed is not None
+    assert any(type(module).__module__ == fused_layers.__name__ for module in model.modules()) == (kind in FUSED)
     assert packed.shortened == (kind != "gpt2")  # whose attention gives its output the shape of its input
     with torch.inference_mode():
         for some in (batch, batch[:1], batch[4:7], batch[::-1]):
@@ -127,6 +132,27 @@ def test_threads_do_not_meet() -> None:
     with ThreadPoolExecutor(4) as threads:
         for found, wanted in zip(threads.map(compute, batches), expected, strict=True):
             np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+def test_an_activation_of_another_kind_is_kept() -> None:
+    batch = texts(5)
+    expected = alone(make("bert", {"hidden_act": "silu"}), batch)
+    packed = pack(make("bert", {"hidden_act": "silu"}))
+    assert packed is not None
+    with torch.inference_mode():
+        np.testing.assert_allclose(packed.logits(batch).numpy(), expected, atol=1e-4)
+
+
+def test_fused_layers_in_bfloat16() -> None:
+    model = make("bert", {"initializer_range": 0.05})
+    expected = alone(model, texts(6))
+    packed = pack(model)
+    assert packed is not None
+    to_bfloat16(model, torch.device("cpu"), packed.logits)
+    assert prepack(model) > 0
+    with torch.inference_mode():
+        found = packed.logits(texts(6)).numpy()
+    assert 0 < np.abs(found - expected).max() < 0.06
 
 
 def test_bfloat16_comes_after_packing() -> None:
