@@ -17,11 +17,12 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  # as everyone calls it
 from torch import nn
 from transformers import PreTrainedModel
+
+from classifier_artifacts.trial_texts import trial_texts
 
 _COMPENSATED_SHARE = 1 / 3
 _TRIED_LENGTHS = (8, 12, 16, 24, 32, 40, 48, 64)
@@ -29,7 +30,6 @@ _TRIED_LENGTHS = (8, 12, 16, 24, 32, 40, 48, 64)
 _TRIED_PARAMETERS = 100_000_000
 # Of a logit. The texts of R8 differed by up to 1.6 times as much as random ones, and a probability by a sixth of that.
 _TOLERANCE = 0.06
-_SEED = 0
 
 Logits = Callable[[Sequence[Sequence[int]]], torch.Tensor]
 """[texts, labels] of the token ids of each text."""
@@ -54,8 +54,8 @@ def to_bfloat16(model: PreTrainedModel, device: torch.device, logits: Logits | N
     compute = logits or _alone(model)
     small = sum(linear.weight.numel() for linear in linears) <= _TRIED_PARAMETERS
     wide = all(linear.weight.dtype == torch.float32 for linear in linears)
-    with torch.inference_mode():
-        texts = _tried_texts(model) if small and wide else []
+    with torch.no_grad():
+        texts = trial_texts(model, _TRIED_LENGTHS) if small and wide else []
         expected = compute(texts) if texts else None
         for linear in linears:
             linear.to(torch.bfloat16)
@@ -71,14 +71,6 @@ def _alone(model: Any) -> Logits:
         return torch.cat([model(input_ids=row, attention_mask=torch.ones_like(row)).logits for row in rows])
 
     return logits
-
-
-def _tried_texts(model: PreTrainedModel) -> list[list[int]]:
-    config = model.config.get_text_config()
-    draw = np.random.default_rng(_SEED)
-    usable = np.setdiff1d(np.arange(config.vocab_size), [config.pad_token_id])
-    most = getattr(config, "max_position_embeddings", None) or _TRIED_LENGTHS[-1]
-    return [draw.choice(usable, min(length, most // 2)).tolist() for length in _TRIED_LENGTHS]
 
 
 def head_modules(model: PreTrainedModel) -> list[nn.Module]:

@@ -22,6 +22,7 @@ from torch import nn
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPoolingAndCrossAttentions
 
+from classifier_artifacts.trial_texts import trial_texts
 from classifier_server.fused_layers import fuse
 from classifier_server.last_layer import LastLayer
 from classifier_server.packed_rows import Row, Run, attention, current, rounded_rows
@@ -31,7 +32,6 @@ logger = logging.getLogger(__name__)
 _ATTENTION = "classifier_packed"
 _TOLERANCE = 1e-4
 _TRIED_LENGTHS = (3, 7, 7, 19)
-_SEED = 0
 
 Pooled = Literal["first", "last"]
 
@@ -93,7 +93,7 @@ def pack(model: PreTrainedModel) -> Packed | None:
     before = model.config._attn_implementation
     if _has_windows(model.config.get_text_config()):
         return None
-    texts = _tried_texts(model)
+    texts = trial_texts(model, _TRIED_LENGTHS)
     try:
         with torch.inference_mode():
             hidden, logits = _alone(model, texts)
@@ -214,14 +214,6 @@ def _alone(model: Any, texts: Sequence[Sequence[int]]) -> tuple[list[torch.Tenso
         hidden.append(model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state[0])
         logits.append(model(input_ids=ids, attention_mask=mask).logits)
     return hidden, torch.cat(logits)
-
-
-def _tried_texts(model: PreTrainedModel) -> list[list[int]]:
-    """Random token ids, ascending by length."""
-    config = model.config.get_text_config()
-    draw = np.random.default_rng(_SEED)
-    usable = np.setdiff1d(np.arange(config.vocab_size), [config.pad_token_id])
-    return [draw.choice(usable, length).tolist() for length in _TRIED_LENGTHS]
 
 
 def _close(found: torch.Tensor, expected: torch.Tensor) -> bool:
