@@ -234,7 +234,7 @@ def _ready(found: Mapping[str, Found]) -> list[Row]:
         others = min((value for name, value in times.items() if not name.startswith("ours")), default=None)
         if mine is not None:
             bounds = [limit for limit in (bound, others) if limit is not None]
-            said = " and ".join(["< best peer"] * (others is not None) + [f"< {bound:g}"] * (bound is not None))
+            said = " and ".join(["< best peer"] * (others is not None) + [f"< {bound}"] * (bound is not None))
             what = f"ours, from start to first answer, {kind} page cache"
             kept = all(mine < limit for limit in bounds)
             rows.append(Row(f"ready_{key}_s", what, round(mine, 2), "s", said, kept))
