@@ -54,8 +54,8 @@ def to_bfloat16(model: PreTrainedModel, device: torch.device, logits: Logits | N
     compute = logits or _alone(model)
     small = sum(linear.weight.numel() for linear in linears) <= _TRIED_PARAMETERS
     wide = all(linear.weight.dtype == torch.float32 for linear in linears)
+    texts = trial_texts(model, _TRIED_LENGTHS) if small and wide else []
     with torch.no_grad():
-        texts = trial_texts(model, _TRIED_LENGTHS) if small and wide else []
         expected = compute(texts) if texts else None
         for linear in linears:
             linear.to(torch.bfloat16)

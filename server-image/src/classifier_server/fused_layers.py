@@ -93,8 +93,9 @@ class _Layer(nn.Module):
 def _joined(linears: list[nn.Linear]) -> nn.Linear:
     """One product in the place of several of the same input."""
     first = linears[0]
-    joined = nn.Linear(first.in_features, sum(linear.out_features for linear in linears), first.bias is not None)
-    with torch.no_grad():
+    # A weight that is made in inference mode could not be used outside of it.
+    with torch.inference_mode(False), torch.no_grad():
+        joined = nn.Linear(first.in_features, sum(linear.out_features for linear in linears), first.bias is not None)
         joined.weight.copy_(torch.cat([linear.weight for linear in linears]))
         if first.bias is not None:
             joined.bias.copy_(torch.cat([linear.bias for linear in linears]))
