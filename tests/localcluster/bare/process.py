@@ -89,7 +89,8 @@ class Component:
 
     def _wait(self, pid: int) -> None:
         end = time.monotonic() + self.patience
-        while not self.ready():
+        # For a moment after its start a process has no environment yet in which its mark could be read.
+        while not (self.ready() and any(process.pid == pid for process in self.running())):
             if not alive(pid):
                 raise ClusterError(f"{self.name} ended right after its start; {self._last_words()}")
             if time.monotonic() > end:
