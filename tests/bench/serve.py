@@ -269,8 +269,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--peers", nargs="+", default=[ours.NAME, vllm.NAME, infinity.NAME, infinity.OPTIMUM])
     options = parser.parse_args(arguments)
     cases = [Case(texts, clients) for texts in options.texts for clients in options.clients]
-    rounds, warm_up = (1, 1.0) if options.quick else (options.rounds, 1.0)
-    plan = Plan(cases, rounds, options.seconds, warm_up, cold=not options.quick)
+    rounds = 1 if options.quick else options.rounds
+    plan = Plan(cases, rounds, options.seconds, warm_up=1.0, cold=not options.quick)
     with tempfile.TemporaryDirectory(prefix="bench-serve-") as logs:
         found = measure(settings(options.peers), plan, Path(logs))
     rows = figures(found, plan.cases)

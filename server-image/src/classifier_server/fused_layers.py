@@ -67,8 +67,7 @@ class _Layer(nn.Module):
         """[tokens, heads · size] of [tokens, heads, size] each, every text by itself."""
         found = torch.empty(queries.shape, dtype=queries.dtype)
         for run in row.runs:
-            place = slice(run.start, run.start + run.texts * run.length)
-            shape = (run.texts, run.length, self._heads, self._size)
+            place, shape = run.tokens, (run.texts, run.length, self._heads, self._size)
             query, key, value = (whole[place].view(shape).transpose(1, 2) for whole in (queries, keys, values))
             found[place].view(shape).copy_(F.scaled_dot_product_attention(query, key, value).transpose(1, 2))
         return found.flatten(1)
@@ -77,16 +76,11 @@ class _Layer(nn.Module):
         self, row: Row, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
     ) -> torch.Tensor:
         """[kept, heads · size] of queries [kept, heads, size], one a text, and keys and values of all tokens."""
-        found, done, texts = torch.zeros(queries.shape, dtype=queries.dtype), 0, len(row.pooled)
-        for run in row.runs:
-            if done == texts:  # what fills the row up
-                break
-            place = slice(run.start, run.start + run.texts * run.length)
+        found = torch.zeros(queries.shape, dtype=queries.dtype)
+        for run, those in row.texts():
             shape = (run.texts, run.length, self._heads, self._size)
-            those = slice(done, done + run.texts)
-            key, value = (whole[place].view(shape).transpose(1, 2) for whole in (keys, values))
+            key, value = (whole[run.tokens].view(shape).transpose(1, 2) for whole in (keys, values))
             found[those] = F.scaled_dot_product_attention(queries[those].unsqueeze(2), key, value).squeeze(2)
-            done += run.texts
         return found.flatten(1)
 
 

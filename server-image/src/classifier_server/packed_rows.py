@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,11 @@ class Run:
     texts: int
     length: int
 
+    @property
+    def tokens(self) -> slice:
+        """Their place in the row."""
+        return slice(self.start, self.start + self.texts * self.length)
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -38,6 +44,14 @@ class Row:
     """The token of each text [texts] whose hidden state the head takes."""
     kept: torch.Tensor | None = None
     """The tokens that leave the last layer: those of `pooled`, the last one repeated up to rounded_rows; None: all."""
+
+    def texts(self) -> Iterator[tuple[Run, slice]]:
+        """The runs of somebody's texts, and which texts they are."""
+        done = 0
+        for run in self.runs:
+            if done < len(self.pooled):
+                yield run, slice(done, done + run.texts)
+            done += run.texts
 
 
 class Current(threading.local):
@@ -101,18 +115,13 @@ def _of_kept(
     module: nn.Module, query: torch.Tensor, row: Row, key: torch.Tensor, value: torch.Tensor, scaling: float | None
 ) -> torch.Tensor:
     """Attention of one token [1, heads, kept, size] a text to the whole text; [1, kept, heads, size]."""
-    found, texts = [], len(row.pooled)
+    found = []
     queries = query[0].transpose(0, 1).unsqueeze(2)
-    done = 0
-    for run in row.runs:
-        if done == texts:  # what fills the row up
-            break
+    for run, those in row.texts():
         keys, values = (_texts_of(run, whole) for whole in (key, value))
-        of_run = queries[done : done + run.texts]
-        one, _ = sdpa_attention_forward(module, of_run, keys, values, None, scaling=scaling, is_causal=False)
+        one, _ = sdpa_attention_forward(module, queries[those], keys, values, None, scaling=scaling, is_causal=False)
         found.append(one.squeeze(1))
-        done += run.texts
-    filling = query.shape[2] - texts
+    filling = query.shape[2] - len(row.pooled)
     found.append(found[-1].new_zeros(filling, *found[-1].shape[1:]))
     return torch.cat(found).unsqueeze(0)
 
@@ -120,5 +129,5 @@ def _of_kept(
 def _texts_of(run: Run, whole: torch.Tensor) -> torch.Tensor:
     """[1, heads, tokens, size] as [texts, heads, length, size]."""
     heads, size = whole.shape[1], whole.shape[3]
-    tokens = whole[0, :, run.start : run.start + run.texts * run.length]
+    tokens = whole[0, :, run.tokens]
     return tokens.view(heads, run.texts, run.length, size).transpose(0, 1)
